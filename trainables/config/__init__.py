@@ -1,0 +1,21 @@
+"""Typed configuration of one trial. No torch here: a study file is checked without paying for its import."""
+
+from trainables.config.augmentation import AugmentationConfig
+from trainables.config.base import Config
+from trainables.config.data import DataConfig
+from trainables.config.models import ModelConfig
+from trainables.config.optimizer import OptimizerConfig
+from trainables.config.schedule import ScheduleConfig
+from trainables.config.training import TrainingConfig
+from trainables.config.trial import TrialConfig
+
+__all__ = [
+    "AugmentationConfig",
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TrainingConfig",
+    "TrialConfig",
+]

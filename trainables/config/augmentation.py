@@ -1,0 +1,37 @@
+"""Augmentation of training images; every image of a batch draws its own transformation."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainables.config.base import Config, NonNegativeFloat, NonNegativeInt
+
+
+class AugmentationConfig(Config):
+    """All off by default. A `policy` comes first, the single parameters after it."""
+
+    policy: Literal["none", "light", "standard", "trivial_augment"] = "none"
+    """`light`: flip, pad-and-crop by an eighth. `standard`: flip, random resized crop, colour jitter, random erasing.
+    `trivial_augment`: one random operation of random strength an image (Mueller and Hutter, 2021)."""
+    horizontal_flip: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability."""
+    vertical_flip: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability."""
+    rotation: float = Field(default=0.0, ge=0.0, le=180.0)
+    """Greatest angle in degrees, either way."""
+    crop_padding: NonNegativeInt = 0
+    """Pixels of reflected border, then a random crop of the original size."""
+    random_resized_crop: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """0: off. Else the greatest share of the area that may be cut away: scale is drawn from [1 - this, 1], aspect from
+    [3/4, 4/3]."""
+    brightness: NonNegativeFloat = 0.0
+    """Factor drawn from [1 - this, 1 + this]; contrast, saturation and sharpness likewise."""
+    contrast: NonNegativeFloat = 0.0
+    saturation: NonNegativeFloat = 0.0
+    sharpness: NonNegativeFloat = 0.0
+    random_erasing: float = Field(default=0.0, ge=0.0, le=1.0)
+    """Probability of blanking one rectangle."""
+    mixup: NonNegativeFloat = 0.0
+    """Alpha of the Beta distribution; 0: off."""
+    cutmix: NonNegativeFloat = 0.0
+    """Alpha of the Beta distribution; 0: off. With mixup also on, each batch uses one of the two."""

@@ -1,0 +1,51 @@
+"""What the images are and how they are divided."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainables.config.base import Config, Fraction, PositiveInt
+
+DatasetName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
+
+
+class DataConfig(Config):
+    """One data set, resized and split. Two trials with equal `DataConfig` see the same images in the same split."""
+
+    dataset: DatasetName
+    """Data set by name; `tune-cli zoo datasets` lists them."""
+    root: Path | None = None
+    """Folder with the data. `image_folder`: holds `train/CLASS/*` and optionally `val/` and `test/`. torchvision sets:
+    where the files are or will be downloaded to (default `data`). `digits` needs none."""
+    image_size: PositiveInt | None = None
+    """Height and width in pixels after decoding. Default: the data set's own (required for `image_folder`)."""
+    resize: Literal["crop", "stretch"] = "crop"
+    """`crop`: shorter side to `image_size`, then the centre square. `stretch`: both sides, ignoring the aspect."""
+    channels: Literal[1, 3] | None = None
+    """1: greyscale, 3: RGB. Default: the data set's own (3 for `image_folder`)."""
+    validation_fraction: Fraction = 0.2
+    """Share of the training images held out for validation, stratified. Unused where the folder has `val/`."""
+    test_fraction: Fraction = 0.2
+    """Share sealed away for the test, stratified, where the data set has no test part of its own."""
+    split_seed: int = 0
+    """Seed of the splits; the trial's own seed does not touch them."""
+    train_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of the remaining training images used, stratified: a cheaper round of a staged search."""
+    normalization: Literal["dataset", "imagenet", "none"] = "dataset"
+    """Mean and standard deviation by channel: of the training images, ImageNet's (pre-trained weights), or 0 and 1."""
+    max_unreadable: Fraction = 0.01
+    """Share of files that may be unreadable (left out and reported) before the study refuses to start."""
+    cache_dir: Path | None = None
+    """Where decoded images are kept. Default: `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
+
+    @model_validator(mode="after")
+    def _folder_needs_root_and_size(self) -> Self:
+        if self.dataset == "image_folder":
+            if self.root is None:
+                raise ValueError("image_folder needs data.root, the folder that holds train/CLASS/*")
+            if self.image_size is None:
+                raise ValueError("image_folder needs data.image_size, for example 224")
+        if self.validation_fraction == 0.0 and self.dataset != "image_folder":
+            raise ValueError("validation_fraction 0 leaves nothing to select models by; give for example 0.2")
+        return self

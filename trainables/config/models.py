@@ -1,0 +1,133 @@
+"""The model zoo's parameters, one class a model, told apart by `name`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainables.config.base import Config, Fraction, NonNegativeInt, PositiveInt
+
+ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "mish", "elu", "tanh", "none"]
+FilterOrganisation = Literal["same", "double", "halve"]
+Padding = NonNegativeInt | Literal["same"]
+
+
+class SoftmaxRegressionConfig(Config):
+    """One linear layer on the pixels."""
+
+    name: Literal["softmax_regression"] = "softmax_regression"
+
+
+class FullyConnectedConfig(Config):
+    """Linear layers with activation, no convolution."""
+
+    name: Literal["fully_connected"] = "fully_connected"
+    hidden: tuple[PositiveInt, ...] = Field(default=(256,), min_length=1)
+    """Units of each hidden layer."""
+    activation: ActivationName = "relu"
+    batch_norm: bool = False
+    dropout: Fraction = 0.0
+    """After each hidden layer."""
+
+
+class CnnConfig(Config):
+    """Blocks of convolution, activation, max-pool 2; then one dense layer and the output layer."""
+
+    name: Literal["cnn"] = "cnn"
+    blocks: PositiveInt = 3
+    filters: PositiveInt = 32
+    """Filters of the first block."""
+    filter_organisation: FilterOrganisation = "double"
+    """How the number of filters goes on from block to block (`halve` stops at 1)."""
+    kernel_size: PositiveInt = 3
+    padding: Padding = "same"
+    """Pixels around the map before each convolution; `same` keeps its size."""
+    activation: ActivationName = "relu"
+    batch_norm: bool = True
+    dropout: Fraction = 0.0
+    """Before the output layer, and by channel after each pool when `dropout_in_blocks`."""
+    dropout_in_blocks: bool = False
+    dense_units: PositiveInt = 128
+
+
+class ConvNetConfig(Config):
+    """Convolutions, pools and dense layers given as lists: the two-convolution networks and their relatives."""
+
+    name: Literal["conv_net"] = "conv_net"
+    convolutions: tuple[PositiveInt, ...] = Field(default=(32, 32), min_length=1)
+    """Filters of each convolution."""
+    kernel_size: PositiveInt = 3
+    padding: Padding = "same"
+    pool_after: tuple[PositiveInt, ...] = (2,)
+    """Max-pool 2 after these convolutions, counted from 1."""
+    activation: ActivationName = "relu"
+    batch_norm: bool = False
+    """After each convolution."""
+    conv_dropout: Fraction = 0.0
+    """After the last convolution or pool."""
+    dense: tuple[PositiveInt, ...] = (128,)
+    """Units of each dense layer before the output layer; empty for none."""
+    dense_dropout: Fraction = 0.0
+    """Before the output layer."""
+
+    @model_validator(mode="after")
+    def _pools_follow_convolutions(self) -> Self:
+        beyond = [index for index in self.pool_after if index > len(self.convolutions)]
+        if beyond:
+            raise ValueError(f"pool_after names convolution {beyond[0]}, but there are {len(self.convolutions)}")
+        return self
+
+
+class AttentionCnnConfig(Config):
+    """Blocks of parallel 3x3 convolutions weighted by attention over the pooled input; adaptive pool; dense head."""
+
+    name: Literal["attention_cnn"] = "attention_cnn"
+    widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256), min_length=1)
+    """Filters of each block."""
+    branches: PositiveInt = 3
+    """Parallel convolutions in a block."""
+    block_activation: ActivationName = "relu"
+    pool: Literal["max", "average"] = "max"
+    """Kind of the final adaptive pool."""
+    pool_size: PositiveInt = 8
+    dense: tuple[PositiveInt, ...] = ()
+    """Units of each dense layer before the output layer; empty for one linear layer."""
+    dropout: Fraction = 0.0
+    """After each dense layer."""
+
+
+class BackboneConfig(Config):
+    """Any torchvision classification model, pre-trained or not, with a new head."""
+
+    name: Literal["backbone"] = "backbone"
+    architecture: str = "resnet18"
+    """torchvision's name; `tune-cli zoo models` lists them."""
+    weights: str = "none"
+    """`none`, a torchvision weights name (`IMAGENET1K_V2`, `DEFAULT`), a file, or `models:/NAME@champion`."""
+    freeze_depth: NonNegativeInt | Literal["all"] = 0
+    """0 trains everything, k freezes the first k stages from the input, `all` everything but the head."""
+    cut_at: str | None = None
+    """Last stage kept, by name (`tune-cli zoo models ARCHITECTURE`); needed by `head: conv`. Default: all stages."""
+    head: Literal["linear", "mlp", "conv"] = "linear"
+    head_units: tuple[PositiveInt, ...] = ()
+    """`mlp`: units of each hidden layer. `conv`: filters of each convolution."""
+    head_kernel_size: PositiveInt = 3
+    """`conv`: kernel of each convolution; maps that are too small are padded."""
+    head_pool: bool = False
+    """`conv`: max-pool 2 after each convolution, and a dense layer as wide as the last one before the output."""
+    head_activation: ActivationName = "relu"
+    head_dropout: Fraction = 0.0
+
+    @model_validator(mode="after")
+    def _hidden_heads_have_units(self) -> Self:
+        if self.head != "linear" and not self.head_units:
+            raise ValueError(f"head {self.head} needs head_units, for example [128]")
+        if self.head == "linear" and self.head_units:
+            raise ValueError("head_units is for the heads mlp and conv; head is linear")
+        return self
+
+
+ModelConfig = Annotated[
+    SoftmaxRegressionConfig | FullyConnectedConfig | CnnConfig | ConvNetConfig | AttentionCnnConfig | BackboneConfig,
+    Field(discriminator="name"),
+]
+"""A model by `name` with its own parameters."""

@@ -1,0 +1,36 @@
+"""One trial's whole configuration and the hash that recognises it."""
+
+import hashlib
+import json
+
+from trainables.config.augmentation import AugmentationConfig
+from trainables.config.base import Config
+from trainables.config.data import DataConfig
+from trainables.config.models import CnnConfig, ModelConfig
+from trainables.config.optimizer import AdamWConfig, OptimizerConfig
+from trainables.config.schedule import ConstantConfig, ScheduleConfig
+from trainables.config.training import TrainingConfig
+
+_NOT_IN_HASH = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"checkpoint_seconds"}}
+"""Fields that change where or how safely a trial runs, not what it learns."""
+
+
+class TrialConfig(Config):
+    """Everything that decides what one trial learns."""
+
+    data: DataConfig
+    model: ModelConfig = CnnConfig()
+    optimizer: OptimizerConfig = AdamWConfig()
+    schedule: ScheduleConfig = ConstantConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+
+    def canonical_hash(self, data_fingerprint: str) -> str:
+        """SHA-256 hex digest, equal for configurations that train the same thing on the same data.
+
+        Inactive parameters cannot differ because the typed variants do not have them; numbers are normalised by
+        their field's type (`1` and `1.0` of a float field are one number).
+        """
+        content = self.model_dump(mode="json", exclude=_NOT_IN_HASH)
+        text = json.dumps({"trial": content, "data": data_fingerprint}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

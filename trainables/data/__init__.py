@@ -1,0 +1,1 @@
+"""Images: found, decoded once, split, cut into batches, augmented."""

@@ -1,0 +1,1 @@
+"""One trial: optimizer, schedule, epochs, checkpoints."""

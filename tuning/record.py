@@ -1,0 +1,167 @@
+"""What a journal says, folded into plain objects: the study and its trials."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from search_spaces.schema import StudyConfig
+from trainables.config import TrialConfig
+from tuning.journal import (
+    FINISHED,
+    ChampionLogged,
+    EpochEnded,
+    Event,
+    StudyEnded,
+    StudyOpened,
+    TestOpened,
+    TrialFinished,
+    TrialProposed,
+    TrialStarted,
+    TrialState,
+    read_events,
+)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """All that is known of one trial."""
+
+    number: int
+    source: Literal["search", "first", "confirm"]
+    params: dict[str, Any]
+    config: TrialConfig
+    hash: str
+    size: dict[str, int]
+    state: TrialState
+    proposed_at: float
+    started_at: float | None = None
+    epochs: tuple[dict[str, float], ...] = ()
+    """Metrics by epoch; index 0 is epoch 1."""
+    reason: str = ""
+    duration_s: float = 0.0
+
+    @property
+    def is_finished(self) -> bool:
+        """No worker will train it again."""
+        return self.state in FINISHED
+
+    def best_epoch(self, metric: str, mode: Literal["max", "min"]) -> int | None:
+        """Epoch, counted from 1, with the best `metric` (the earliest among equals); None before the first."""
+        values = [epoch[metric] for epoch in self.epochs if metric in epoch]
+        if not values:
+            return None
+        return values.index(max(values) if mode == "max" else min(values)) + 1
+
+    def best_value(self, metric: str, mode: Literal["max", "min"]) -> float | None:
+        """Value of `metric` at its best epoch."""
+        epoch = self.best_epoch(metric, mode)
+        return None if epoch is None else self.epochs[epoch - 1][metric]
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as its journal tells it."""
+
+    config: StudyConfig
+    data_fingerprint: str
+    state: Literal["running", "finished", "interrupted", "failed"]
+    """`running` also when the driver died without a word: `tuning.lock` tells the two apart."""
+    reason: str
+    opened_at: tuple[float, ...]
+    trials: tuple[TrialRecord, ...] = ()
+    champion_model: ChampionLogged | None = None
+    tests: tuple[TestOpened, ...] = ()
+    search_seconds: float = field(default=0.0)
+    """Wall-clock time that drivers have spent on the study so far."""
+
+    @property
+    def champion(self) -> TrialRecord | None:
+        """The trial with the best objective among those completed or stopped; the earliest among equals."""
+        search = self.config.search
+        sign = 1.0 if search.mode == "max" else -1.0
+        best: tuple[float, TrialRecord] | None = None
+        for trial in self.trials:
+            value = trial.best_value(search.objective, search.mode)
+            if trial.state in ("completed", "stopped") and value is not None:
+                if best is None or sign * value > best[0]:
+                    best = (sign * value, trial)
+        return None if best is None else best[1]
+
+
+def read_record(journal: Path) -> StudyRecord:
+    """Read the study of a journal file.
+
+    Raises:
+        InputError: the file holds something that is no event, or does not begin with a study.
+    """
+    return fold([event for event, _ in read_events(journal)])
+
+
+def fold(events: Sequence[Event]) -> StudyRecord:
+    """The study after these events."""
+    opened = [event for event in events if isinstance(event, StudyOpened)]
+    if not opened:
+        raise ValueError("a journal begins with study_opened; this one holds none")
+    state, reason = _study_state(events)
+    champions = [event for event in events if isinstance(event, ChampionLogged)]
+    return StudyRecord(
+        config=StudyConfig.model_validate(opened[-1].study),
+        data_fingerprint=opened[-1].data_fingerprint,
+        state=state,
+        reason=reason,
+        opened_at=tuple(event.time for event in opened),
+        trials=_fold_trials(events),
+        champion_model=champions[-1] if champions else None,
+        tests=tuple(event for event in events if isinstance(event, TestOpened)),
+        search_seconds=_search_seconds(events),
+    )
+
+
+def _study_state(events: Sequence[Event]) -> tuple[Literal["running", "finished", "interrupted", "failed"], str]:
+    for event in reversed(events):
+        if isinstance(event, StudyEnded):
+            return event.state, event.reason
+        if isinstance(event, StudyOpened):
+            return "running", ""
+    return "running", ""
+
+
+def _search_seconds(events: Iterable[Event]) -> float:
+    """Sum over drivers of the time from opening to the last word of the search, whether it ended well or died."""
+    total, began, last = 0.0, None, 0.0
+    for event in events:
+        if isinstance(event, StudyOpened):
+            total += last - began if began is not None else 0.0
+            began = last = event.time
+        elif not isinstance(event, ChampionLogged | TestOpened):
+            last = event.time
+    return total + (last - began if began is not None else 0.0)
+
+
+def _fold_trials(events: Iterable[Event]) -> tuple[TrialRecord, ...]:
+    trials: dict[int, TrialRecord] = {}
+    for event in events:
+        if isinstance(event, TrialProposed):
+            trials[event.number] = TrialRecord(
+                number=event.number,
+                source=event.source,
+                params=event.params,
+                config=TrialConfig.model_validate(event.config),
+                hash=event.hash,
+                size=event.size,
+                state="proposed",
+                proposed_at=event.time,
+            )
+        elif isinstance(event, TrialStarted):
+            trial = trials[event.number]
+            trials[event.number] = replace(trial, state="running", started_at=trial.started_at or event.time)
+        elif isinstance(event, EpochEnded):
+            trial = trials[event.number]
+            epochs = (*trial.epochs[: event.epoch - 1], event.metrics)
+            trials[event.number] = replace(trial, epochs=epochs)
+        elif isinstance(event, TrialFinished):
+            trials[event.number] = replace(
+                trials[event.number], state=event.state, reason=event.reason, duration_s=event.duration_s
+            )
+    return tuple(trials[number] for number in sorted(trials))
