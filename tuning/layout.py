@@ -1,0 +1,47 @@
+"""Where a study keeps what: `STORAGE/NAME/`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """Paths of one study. Nothing here touches the disk."""
+
+    storage: Path
+    """Folder of all studies, `studies` by default."""
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The study's own folder."""
+        return self.storage / self.name
+
+    @property
+    def journal(self) -> Path:
+        """Every event of the study (`tuning.journal`)."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def tracking(self) -> Path:
+        """How far MLflow has been brought up to the journal (`tuning.tracking`)."""
+        return self.path / "tracking.json"
+
+    @property
+    def manifest(self) -> Path:
+        """Which image is in which split, with a hash."""
+        return self.path / "splits.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """One folder a trial."""
+        return self.path / "checkpoints"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the driver that works on the study."""
+        return self.path / "driver.lock"
+
+    def trial_checkpoints(self, number: int) -> Path:
+        """Folder of one trial's checkpoints."""
+        return self.checkpoints / f"{number:05d}"
