@@ -26,6 +26,10 @@ class StudyFailedError(TuneError):
     """A study that started and cannot reach a result."""
 
 
+class StudyInterruptedError(TuneError):
+    """A study that a signal stopped; nothing is lost and it can be resumed."""
+
+
 class TrialError(TuneError):
     """The end of one trial."""
 

@@ -1,0 +1,99 @@
+"""Checkpoints of one trial: written atomically, read back with care.
+
+A trial's folder holds `last.pt` and the one before it, `previous.pt` (everything needed to go on), and `best.pt` (the
+weights of the best epoch, to be used once training is over).
+"""
+
+import os
+import pickle
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.errors import InputError
+
+_LAST, _PREVIOUS, _BEST = "last.pt", "previous.pt", "best.pt"
+
+_UNREADABLE = (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, ValueError)
+"""What `torch.load` raises on a file that is cut short or overwritten."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trial between two epochs."""
+
+    trial_hash: str
+    """`TrialConfig.canonical_hash`; another trial's checkpoint is never used."""
+    history: list[dict[str, float]]
+    """Metrics of every epoch done; its length is the epoch."""
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
+    random_states: dict[str, torch.Tensor]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write `last.pt`, keeping the former one as `previous.pt`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = _write(folder / _LAST, checkpoint.__dict__)
+    if (folder / _LAST).exists():
+        os.replace(folder / _LAST, folder / _PREVIOUS)
+    os.replace(temporary, folder / _LAST)
+
+
+def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
+    """The newest checkpoint of this trial that reads back whole; None if there is none."""
+    for name in (_LAST, _PREVIOUS):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        except (*_UNREADABLE, TypeError) as error:
+            warnings.warn(f"{path} does not read back ({error}); trying the one before", stacklevel=2)
+            continue
+        if checkpoint.trial_hash == trial_hash:
+            return checkpoint
+    return None
+
+
+def save_best(folder: Path, model: dict[str, Any]) -> None:
+    """Write the weights of the best epoch so far."""
+    folder.mkdir(parents=True, exist_ok=True)
+    os.replace(_write(folder / _BEST, model), folder / _BEST)
+
+
+def load_best(folder: Path) -> dict[str, Any]:
+    """State dict of the best epoch.
+
+    Raises:
+        InputError: the file is missing or does not read back.
+    """
+    path = folder / _BEST
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except _UNREADABLE as error:
+        raise InputError(f"{path}: the best weights cannot be read ({error})") from error
+    return state
+
+
+def remove_resumable(folder: Path) -> None:
+    """Delete what only an unfinished trial needs."""
+    for name in (_LAST, _PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _write(path: Path, content: object) -> Path:
+    """Write to a temporary file beside `path`, down to the disk; a failure leaves nothing behind."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary

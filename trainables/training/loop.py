@@ -1,0 +1,217 @@
+"""Train one trial: epochs of batches, a metrics dict an epoch, checkpoints in between."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainables.config import TrialConfig
+from trainables.data.augmentation import Augmenter
+from trainables.data.batches import iterate_batches
+from trainables.data.training_data import TrainingData
+from trainables.errors import DivergedError, InfeasibleError
+from trainables.models.classifier import Classifier
+from trainables.models.initialization import initialize
+from trainables.models.zoo import build_model
+from trainables.training.checkpoint import Checkpoint, load_checkpoint, save_best, save_checkpoint
+from trainables.training.device import Compute, choose_compute
+from trainables.training.evaluation import evaluate
+from trainables.training.optimizers import build_optimizer, set_learning_rate
+from trainables.training.schedules import learning_rate_factor
+
+ABSURD_LOSS = 1e4
+"""Cross-entropy beyond which a trial has diverged; guessing costs ln(classes), under 10 for any data set here."""
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the best epoch is best in."""
+
+    metric: str = "val_accuracy"
+    mode: Literal["max", "min"] = "max"
+
+    def is_best(self, history: list[Metrics]) -> bool:
+        """Whether the last epoch is better than every one before it."""
+        sign = 1.0 if self.mode == "max" else -1.0
+        values = [sign * epoch[self.metric] for epoch in history]
+        return all(values[-1] > value for value in values[:-1])
+
+
+def build_classifier(config: TrialConfig, data: TrainingData) -> Classifier:
+    """Build the trial's untrained classifier; the same seed gives the same weights."""
+    torch.manual_seed(config.training.seed)
+    body = build_model(config.model, data.image_shape, len(data.classes))
+    initialize(body, config.training.initialization)
+    return Classifier(body, data.mean, data.std)
+
+
+def train(
+    config: TrialConfig,
+    data: TrainingData,
+    *,
+    folder: Path | None = None,
+    objective: Objective | None = None,
+) -> Iterator[Metrics]:
+    """Train and yield each epoch's metrics: `train_loss`, `val_loss`, `val_accuracy`, `learning_rate`, `epoch_seconds`.
+
+    With a `folder`, training goes on from the newest checkpoint there: the epochs that it holds are yielded from it
+    without training, so that the caller sees every epoch, from the first, either way.
+
+    Raises:
+        DivergedError: the loss is NaN, infinite or absurd.
+        InfeasibleError: the model cannot be built on these images, or memory ran out.
+    """
+    with _memory_errors_as_infeasible(config):
+        run = _Run(config, data, folder, objective or Objective())
+        yield from list(run.history)
+        while len(run.history) < config.training.max_epochs:
+            yield run.next_epoch()
+
+
+class _Run:
+    """The changing state of one trial."""
+
+    def __init__(self, config: TrialConfig, data: TrainingData, folder: Path | None, objective: Objective) -> None:
+        self._config = config
+        self._data = data
+        self._folder = folder
+        self._objective = objective
+        self._hash = config.canonical_hash(data.fingerprint)
+        self._compute: Compute = choose_compute(config.training.precision)
+        classifier = build_classifier(config, data)
+        self._model = classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._forward: nn.Module = torch.compile(self._model) if config.training.compile else self._model  # type: ignore[assignment]
+        self._optimizer = build_optimizer(config.optimizer, self._model)
+        self._augment = Augmenter(config.augmentation, len(data.classes))
+        self._generator = torch.Generator().manual_seed(config.training.seed)
+        self.history: list[Metrics] = []
+        self._saved_at = time.monotonic()
+        if folder is not None:
+            self._restore(folder)
+
+    def next_epoch(self) -> Metrics:
+        """Train one epoch, evaluate, save what is due."""
+        began = time.monotonic()
+        train_loss = self._train_epoch()
+        data = self._data
+        validation = evaluate(self._forward, data.images, data.labels, data.validation_indices, self._compute)
+        self._refuse_divergence(train_loss, validation.loss)
+        metrics = {
+            "train_loss": train_loss,
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
+            "learning_rate": self._optimizer.param_groups[0]["lr"],
+            "epoch_seconds": time.monotonic() - began,
+        }
+        self.history.append(metrics)
+        self._save_if_due()
+        return metrics
+
+    def _train_epoch(self) -> float:
+        """One pass over the training images; the mean loss."""
+        config, data = self._config, self._data
+        self._forward.train()
+        total = torch.zeros((), device=self._compute.device)
+        steps = max(math.ceil(len(data.train_indices) / config.training.batch_size), 1)
+        done, losses = len(self.history), [epoch["val_loss"] for epoch in self.history]
+        batches = iterate_batches(
+            data.images,
+            data.labels,
+            data.train_indices,
+            config.training.batch_size,
+            self._compute.device,
+            self._generator,
+        )
+        taken = 0
+        for step, (images, labels) in enumerate(batches):
+            epoch = done + step / steps
+            factor = learning_rate_factor(config.schedule, epoch, config.training.max_epochs, losses)
+            set_learning_rate(self._optimizer, factor)
+            total += self._train_batch(images, labels)
+            taken += 1
+        return float(total) / taken
+
+    def _train_batch(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """One step of the optimizer; the loss, detached."""
+        training = self._config.training
+        inputs, targets = self._augment(images, labels, self._generator)
+        with self._compute.autocast():
+            logits = self._forward(inputs.contiguous(memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits.float(), targets, label_smoothing=training.label_smoothing)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if training.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self._model.parameters(), training.gradient_clip)
+        self._optimizer.step()
+        return loss.detach()
+
+    def _refuse_divergence(self, train_loss: float, val_loss: float) -> None:
+        for name, loss in (("training", train_loss), ("validation", val_loss)):
+            if not math.isfinite(loss) or loss > ABSURD_LOSS:
+                raise DivergedError(
+                    f"{name} loss is {loss:.4g} after epoch {len(self.history) + 1}: training diverged; "
+                    "a lower learning rate or gradient clipping would help"
+                )
+
+    def _save_if_due(self) -> None:
+        if self._folder is None:
+            return
+        if self._objective.is_best(self.history):
+            save_best(self._folder, self._model.state_dict())
+        age = time.monotonic() - self._saved_at
+        finished = len(self.history) == self._config.training.max_epochs
+        if finished or age >= self._config.training.checkpoint_seconds:
+            save_checkpoint(self._folder, self._snapshot())
+            self._saved_at = time.monotonic()
+
+    def _snapshot(self) -> Checkpoint:
+        random_states = {"batches": self._generator.get_state(), "torch": torch.get_rng_state()}
+        if self._compute.device.type == "cuda":
+            random_states["cuda"] = torch.cuda.get_rng_state()
+        return Checkpoint(
+            trial_hash=self._hash,
+            history=self.history,
+            model=self._model.state_dict(),
+            optimizer=self._optimizer.state_dict(),
+            random_states=random_states,
+        )
+
+    def _restore(self, folder: Path) -> None:
+        checkpoint = load_checkpoint(folder, self._hash)
+        if checkpoint is None:
+            return
+        self._model.load_state_dict(checkpoint.model)
+        self._optimizer.load_state_dict(checkpoint.optimizer)
+        self.history = checkpoint.history
+        self._generator.set_state(checkpoint.random_states["batches"])
+        torch.set_rng_state(checkpoint.random_states["torch"])
+        if "cuda" in checkpoint.random_states and self._compute.device.type == "cuda":
+            torch.cuda.set_rng_state(checkpoint.random_states["cuda"])
+
+
+@contextmanager
+def _memory_errors_as_infeasible(config: TrialConfig) -> Iterator[None]:
+    """Out of memory is an answer about the configuration, whichever allocator gives it."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise InfeasibleError(_out_of_memory(config, error)) from error
+    except RuntimeError as error:
+        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise InfeasibleError(_out_of_memory(config, error)) from error
+
+
+def _out_of_memory(config: TrialConfig, error: BaseException) -> str:
+    peak = f"; peak {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB" if torch.cuda.is_available() else ""
+    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"out of memory at batch size {config.training.batch_size}{peak} ({first_line})"

@@ -1,0 +1,109 @@
+"""Learning-rate schedules as pure functions: equal epochs give equal factors, so a resumed trial needs no state."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.config.base import Config
+from trainables.config.schedule import (
+    ConstantConfig,
+    CosineConfig,
+    CosineRestartsConfig,
+    ExponentialConfig,
+    OneCycleConfig,
+    PlateauConfig,
+    ScheduleConfig,
+    StepConfig,
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in its training a trial stands."""
+
+    epoch: float
+    """Epochs done since the warm-up ended, with the fraction of the current one."""
+    max_epochs: float
+    """Epochs planned after the warm-up."""
+    val_losses: Sequence[float]
+    """Validation loss of every epoch done so far."""
+
+
+@dataclass(frozen=True)
+class ScheduleEntry:
+    """One row of the registry."""
+
+    config: type[Config]
+    factor: Callable[[Any, Moment], float]
+    """Factor on the learning rate at a moment."""
+
+
+def _half_cosine(start: float, end: float, share: float) -> float:
+    """From `start` to `end` as `share` goes from 0 to 1."""
+    return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+
+
+def _constant(config: ConstantConfig, at: Moment) -> float:
+    return 1.0
+
+
+def _step(config: StepConfig, at: Moment) -> float:
+    return float(config.gamma ** (math.floor(at.epoch) // config.step_epochs))
+
+
+def _cosine(config: CosineConfig, at: Moment) -> float:
+    return _half_cosine(1.0, config.final_factor, at.epoch / at.max_epochs)
+
+
+def _cosine_restarts(config: CosineRestartsConfig, at: Moment) -> float:
+    period, begun = float(config.period_epochs), 0.0
+    while at.epoch >= begun + period:
+        begun += period
+        period *= config.period_multiplier
+    return _half_cosine(1.0, config.final_factor, (at.epoch - begun) / period)
+
+
+def _one_cycle(config: OneCycleConfig, at: Moment) -> float:
+    share = at.epoch / at.max_epochs
+    if share < config.rise:
+        return _half_cosine(config.initial_factor, 1.0, share / config.rise)
+    return _half_cosine(1.0, config.final_factor, (share - config.rise) / (1.0 - config.rise))
+
+
+def _exponential(config: ExponentialConfig, at: Moment) -> float:
+    return float(config.gamma ** math.floor(at.epoch))
+
+
+def _plateau(config: PlateauConfig, at: Moment) -> float:
+    factor, best, waited = 1.0, math.inf, 0
+    for loss in at.val_losses:
+        if loss < best:
+            best, waited = loss, 0
+        else:
+            waited += 1
+        if waited > config.patience:
+            factor, waited = factor * config.factor, 0
+    return factor
+
+
+SCHEDULES: dict[str, ScheduleEntry] = {
+    "none": ScheduleEntry(ConstantConfig, _constant),
+    "step": ScheduleEntry(StepConfig, _step),
+    "cosine": ScheduleEntry(CosineConfig, _cosine),
+    "cosine_restarts": ScheduleEntry(CosineRestartsConfig, _cosine_restarts),
+    "one_cycle": ScheduleEntry(OneCycleConfig, _one_cycle),
+    "exponential": ScheduleEntry(ExponentialConfig, _exponential),
+    "plateau": ScheduleEntry(PlateauConfig, _plateau),
+}
+
+
+def learning_rate_factor(config: ScheduleConfig, epoch: float, max_epochs: int, val_losses: Sequence[float]) -> float:
+    """Factor on the learning rate after `epoch` epochs (a fraction counts the batches of the current one).
+
+    The warm-up rises linearly to 1; the schedule proper begins when it ends and has the remaining epochs to run.
+    """
+    if epoch < config.warmup_epochs:
+        return epoch / config.warmup_epochs
+    remaining = max(max_epochs - config.warmup_epochs, 1.0)
+    return SCHEDULES[config.name].factor(config, Moment(epoch - config.warmup_epochs, remaining, val_losses))

@@ -1,0 +1,39 @@
+"""Whether a configuration can be built on the study's images, and how large it is, before it costs a worker."""
+
+from dataclasses import asdict
+from functools import lru_cache
+
+from trainables.models.size import measure_size
+
+from trainables.config import ModelConfig, TrialConfig
+from trainables.errors import InfeasibleError, InputError
+
+
+class Feasibility:
+    """Builds models on torch's meta device: shapes without memory or arithmetic."""
+
+    def __init__(self, image_shape: tuple[int, int, int], classes: int) -> None:
+        """`image_shape` is (channels, height, width)."""
+        # Many proposals share a model and differ in the optimizer only.
+        self._measure = lru_cache(maxsize=4096)(lambda model: asdict(measure_size(model, image_shape, classes)))
+
+    def check(self, config: TrialConfig) -> dict[str, int]:
+        """Size of the model.
+
+        Raises:
+            InfeasibleError: it cannot be built on these images.
+        """
+        model: ModelConfig = config.model
+        size: dict[str, int] = self._measure(model)
+        return size
+
+    def require(self, base: TrialConfig) -> None:
+        """Refuse a study whose base configuration is itself impossible.
+
+        Raises:
+            InputError: with the reason.
+        """
+        try:
+            self.check(base)
+        except InfeasibleError as error:
+            raise InputError(f"the base configuration cannot be built: {error}") from error

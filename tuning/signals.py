@@ -1,0 +1,37 @@
+"""Signals that stop a study: SIGINT, SIGTERM and SIGHUP all mean `stop cleanly, to be resumed`."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def stop_requests() -> Iterator[threading.Event]:
+    """Yield an event that the first such signal sets; a second one interrupts at once as if nothing was installed.
+
+    Only the main thread can install handlers; elsewhere the event is never set.
+    """
+    requested = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield requested
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        requested.set()
+        _install(previous)
+
+    previous = {number: signal.getsignal(number) for number in _STOPPING}
+    _install(dict.fromkeys(_STOPPING, stop))
+    try:
+        yield requested
+    finally:
+        _install(previous)
+
+
+def _install(handlers: dict[signal.Signals, object]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # type: ignore[arg-type]  # what getsignal returned

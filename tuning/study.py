@@ -1,0 +1,225 @@
+"""A study from beginning to end: prepare, search, register the champion; or take up where a driver left off."""
+
+import difflib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from trainables.data.training_data import TrainingData, prepare_training_data
+
+from search_spaces.schema import StudyConfig
+from trainables.errors import InputError, StudyFailedError, StudyInterruptedError
+from tuning.champion import register_champion
+from tuning.cluster import check_local_resources, concurrent_trials, connect
+from tuning.execution import Assignment, Ended, run_trials
+from tuning.feasibility import Feasibility
+from tuning.journal import StudyEnded, StudyOpened
+from tuning.layout import StudyFolder
+from tuning.lock import hold
+from tuning.observer import Observer
+from tuning.record import StudyRecord, read_record
+from tuning.recorder import Recorder
+from tuning.search import Search
+from tuning.signals import stop_requests
+from tuning.tracking import Mirror, check_reachable, resolve_tracking_uri
+
+_LAST_WORDS_SECONDS = 60.0
+"""How long a finished study waits for a slow tracking server before it leaves the rest to `tune-cli sync`."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a study keeps its record, mirrors it, and runs."""
+
+    storage: Path
+    tracking_uri: str | None = None
+    """None: `MLFLOW_TRACKING_URI`, else `mlflow.db` beside the storage."""
+    address: str | None = None
+    """A running Ray cluster; None: a private one on this machine."""
+
+
+def run_study(config: StudyConfig, places: Places, observer: Observer) -> StudyRecord:
+    """Run a new study.
+
+    Raises:
+        InputError: the name is taken; or data, resources or tracking server are not as the study needs them.
+        StudyFailedError: no trial reached a result.
+        StudyInterruptedError: a signal stopped it.
+    """
+    folder = StudyFolder(places.storage, config.name)
+    if folder.path.exists():
+        raise InputError(
+            f"the name {config.name!r} is already in use in {places.storage}; go on with it by "
+            f"`tune-cli resume {config.name}`, or give another with --name"
+        )
+    prepared = _prepare(_with_absolute_paths(config), folder, places, observer)
+    folder.path.mkdir(parents=True)
+    with hold(folder):
+        return _drive(prepared)
+
+
+def resume_study(
+    name: str,
+    places: Places,
+    observer: Observer,
+    *,
+    more_trials: int = 0,
+    more_seconds: float = 0.0,
+) -> StudyRecord:
+    """Finish an interrupted study or extend a finished one; without an extension a finished one is returned as it is.
+
+    Raises:
+        InputError: no such study, another driver works on it, or its images have changed.
+        StudyFailedError, StudyInterruptedError: as `run_study`.
+    """
+    folder = find_study(places.storage, name)
+    with hold(folder):
+        record = read_record(folder.journal)
+        if record.state == "finished" and record.champion_model and not more_trials and not more_seconds:
+            observer.phase(f"study {name} is finished already: {record.reason}")
+            return record
+        config = _extended(record.config, more_trials, more_seconds)
+        prepared = _prepare(config, folder, places, observer)
+        if prepared.data.fingerprint != record.data_fingerprint:
+            raise InputError(
+                f"the images of study {name!r} have changed since it began (fingerprint "
+                f"{record.data_fingerprint[:12]}, now {prepared.data.fingerprint[:12]}), so results would not be "
+                "comparable; put the former files back, or start a study of another name"
+            )
+        return _drive(prepared)
+
+
+def find_study(storage: Path, name: str) -> StudyFolder:
+    """The folder of an existing study.
+
+    Raises:
+        InputError: there is none of this name (the nearest are listed), or the folder is not a study's.
+    """
+    folder = StudyFolder(storage, name)
+    if folder.journal.exists():
+        return folder
+    if folder.path.is_dir():
+        raise InputError(f"{folder.path} is not a study: it holds no {folder.journal.name}")
+    known = sorted(path.parent.name for path in storage.glob("*/journal.jsonl"))
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known) or 'none yet'}"
+    raise InputError(f"no study {name!r} in {storage}; {hint}")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A study whose every precondition has been checked."""
+
+    config: StudyConfig
+    folder: StudyFolder
+    tracking_uri: str
+    address: str | None
+    data: TrainingData
+    feasibility: Feasibility
+    observer: Observer
+
+
+def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: Observer) -> _Prepared:
+    """Check and build all that can be wrong before anything is started or written."""
+    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage)
+    check_reachable(tracking_uri)
+    if places.address is None:
+        check_local_resources(config.resources)
+    observer.phase("reading images")
+    data = prepare_training_data(config.data, observer.progress)
+    feasibility = Feasibility(data.image_shape, len(data.classes))
+    feasibility.require(config)
+    return _Prepared(config, folder, tracking_uri, places.address, data, feasibility, observer)
+
+
+def _drive(study: _Prepared) -> StudyRecord:
+    """Work on the study until its end, from whatever its journal says."""
+    study.folder.manifest.write_text(json.dumps(study.data.manifest(), indent=1))
+    with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
+        recorder.record(_opening(study))
+        with _mirrored(study):
+            try:
+                ended = _search(study, recorder, interrupt)
+            except StudyFailedError as error:
+                recorder.record(StudyEnded(state="failed", reason=str(error)))
+                raise
+            if ended.interrupted:
+                recorder.record(StudyEnded(state="interrupted", reason=ended.reason))
+                raise StudyInterruptedError(f"interrupted; go on with `tune-cli resume {study.folder.name}`")
+            return _conclude(study, recorder, ended)
+
+
+def _search(study: _Prepared, recorder: Recorder, interrupt: threading.Event) -> Ended:
+    """Run trials until the search or its budget ends."""
+    record = recorder.study()
+    search = Search(study.config, study.data.fingerprint, study.feasibility.check, record.trials)
+    budget = study.config.search.time_budget
+    study.observer.phase("starting workers")
+    with connect(study.address, study.config.resources, study.folder.path):
+        assignment = Assignment(
+            study=study.config,
+            folder=study.folder,
+            search=search,
+            past=record.trials,
+            record=recorder.record,
+            deadline=None if budget is None else time.monotonic() + budget - record.search_seconds,
+            concurrent=concurrent_trials(study.config.resources),
+            interrupt=interrupt,
+        )
+        study.observer.phase("searching")
+        return run_trials(assignment)
+
+
+def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord:
+    """Say how the search ended and register its champion."""
+    champion = recorder.study().champion
+    if champion is None:
+        reason = f"no trial reached a result ({ended.reason}); `tune-cli results {study.folder.name}` says why"
+        recorder.record(StudyEnded(state="failed", reason=reason))
+        raise StudyFailedError(reason)
+    recorder.record(StudyEnded(state="finished", reason=ended.reason))
+    study.observer.phase("registering the champion's model")
+    recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
+    return recorder.study()
+
+
+@contextmanager
+def _mirrored(study: _Prepared) -> Iterator[None]:
+    """Keep MLflow up to date in the background; what has not arrived at the end is left to `tune-cli sync`."""
+    mirror = Mirror(study.folder, study.tracking_uri)
+    mirror.start()
+    try:
+        yield
+    finally:
+        if not mirror.close(_LAST_WORDS_SECONDS):
+            study.observer.warning(f"MLflow has not heard everything yet; run `tune-cli sync {study.folder.name}`")
+
+
+def _opening(study: _Prepared) -> StudyOpened:
+    return StudyOpened(
+        version=version("tune-image-classifiers"),
+        study=study.config.model_dump(mode="json", exclude_unset=True),
+        data_fingerprint=study.data.fingerprint,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
+
+
+def _with_absolute_paths(config: StudyConfig) -> StudyConfig:
+    """Workers and later drivers stand in other folders than the one where the study was started."""
+    paths = {name: path.resolve() for name in ("root", "cache_dir") if (path := getattr(config.data, name)) is not None}
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)})
+
+
+def _extended(config: StudyConfig, more_trials: int, more_seconds: float) -> StudyConfig:
+    update: dict[str, object] = {"trials": config.search.trials + more_trials}
+    if config.search.time_budget is not None:
+        update["time_budget"] = config.search.time_budget + more_seconds
+    return config.model_copy(update={"search": config.search.model_copy(update=update)})
