@@ -1,0 +1,48 @@
+"""Attention over parallel convolutions."""
+
+import torch
+from torch import nn
+
+from trainables.config.models import ActivationName, AttentionCnnConfig
+from trainables.models.layers import MapShape, activation, dense_layers
+
+
+class AttentionBlock(nn.Module):
+    """`branches` parallel 3x3 convolutions of the input, summed with weights that the pooled input chooses.
+
+    `output = activation(sum_i a_i * conv_i(x))` with `a = softmax(W * spatial_average(x))`;
+    N x channels x H x W to N x filters x H x W.
+    """
+
+    def __init__(self, channels: int, filters: int, branches: int, activation_name: ActivationName) -> None:
+        super().__init__()
+        self.attention = nn.Linear(channels, branches)
+        self.convolutions = nn.ModuleList(nn.Conv2d(channels, filters, 3, padding=1) for _ in range(branches))
+        self.activation = activation(activation_name)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """Weigh and sum the branches."""
+        weights = torch.softmax(self.attention(maps.mean(dim=(2, 3))), dim=1)
+        weighted = [
+            weight[:, None, None, None] * convolution(maps)
+            for weight, convolution in zip(weights.unbind(dim=1), self.convolutions, strict=True)
+        ]
+        return self.activation(torch.stack(weighted).sum(dim=0))  # type: ignore[no-any-return]
+
+
+def build_attention_cnn(config: AttentionCnnConfig, image_shape: MapShape, classes: int) -> nn.Module:
+    """One attention block a width, an adaptive pool, dense layers, the output layer."""
+    inputs = (image_shape[0], *config.widths[:-1])
+    blocks = [
+        AttentionBlock(channels, filters, config.branches, config.block_activation)
+        for channels, filters in zip(inputs, config.widths, strict=True)
+    ]
+    pool = nn.AdaptiveMaxPool2d if config.pool == "max" else nn.AdaptiveAvgPool2d
+    head = dense_layers(
+        config.widths[-1] * config.pool_size**2,
+        config.dense,
+        classes,
+        activation_name="relu",
+        hidden_dropout=config.dropout,
+    )
+    return nn.Sequential(*blocks, pool(config.pool_size), nn.Flatten(), *head)

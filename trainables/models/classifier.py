@@ -1,0 +1,47 @@
+"""What is trained, checkpointed and delivered: a network with its own input normalisation."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from trainables.models.backbone import Backbone
+
+
+class Classifier(nn.Module):
+    """Images to logits. The normalisation travels with the weights, so a delivered model takes plain images."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, body: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Wrap a network.
+
+        Args:
+            body: normalised images, N x C x H x W, to logits, N x classes.
+            mean: of each channel, of images in [0, 1].
+            std: of each channel, above 0.
+        """
+        super().__init__()
+        self.body = body
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float32).reshape(1, -1, 1, 1))
+        self.register_buffer("std", torch.as_tensor(std, dtype=torch.float32).reshape(1, -1, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits of images, N x C x H x W: float in [0, 1], or uint8 in [0, 255]."""
+        if images.dtype == torch.uint8:
+            images = images.to(self.mean.dtype) / 255
+        return self.body((images - self.mean) / self.std)  # type: ignore[no-any-return]
+
+
+def backbone_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield the parameters of the backbone, frozen ones too (`requires_grad` False); none where there is none."""
+    for part in module.modules():
+        if isinstance(part, Backbone):
+            yield from part.trunk.parameters()
+
+
+def head_parameters(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Yield every parameter that is not the backbone's: all of a network without one."""
+    backbone = set(backbone_parameters(module))
+    yield from (parameter for parameter in module.parameters() if parameter not in backbone)

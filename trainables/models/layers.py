@@ -1,0 +1,108 @@
+"""The pieces that the networks share: activations, convolutions and the arithmetic of map sizes."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from trainables.config.models import ActivationName, Padding
+from trainables.errors import InfeasibleError
+
+MapShape = tuple[int, int, int]
+"""Channels, height and width of one image or feature map."""
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "none": nn.Identity,
+}
+
+
+def activation(name: ActivationName) -> nn.Module:
+    """Build the activation of this name."""
+    return ACTIVATIONS[name]()
+
+
+def convolution(channels: int, filters: int, kernel_size: int, padding: Padding) -> list[nn.Module]:
+    """Return the layers of one convolution of stride 1.
+
+    `same` with an even kernel needs one more pixel at the right and bottom than at the left and top; torch's own
+    `padding="same"` does that too, but warns that it copies.
+    """
+    if padding != "same":
+        return [nn.Conv2d(channels, filters, kernel_size, padding=padding)]
+    if kernel_size % 2:
+        return [nn.Conv2d(channels, filters, kernel_size, padding=kernel_size // 2)]
+    before, after = (kernel_size - 1) // 2, kernel_size // 2
+    return [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(channels, filters, kernel_size)]
+
+
+def convolved_shape(shape: MapShape, filters: int, kernel_size: int, padding: Padding, where: str) -> MapShape:
+    """Shape after a convolution of stride 1; `where` names it in the error.
+
+    Raises:
+        InfeasibleError: the kernel does not fit.
+    """
+    _, height, width = shape
+    change = 0 if padding == "same" else 2 * padding - kernel_size + 1
+    if min(height, width) + change < 1:
+        raise InfeasibleError(
+            f"{where}: kernel {kernel_size} with padding {padding} does not fit a map of {height}x{width}; "
+            "use a smaller kernel, more padding, fewer layers before it or larger images"
+        )
+    return filters, height + change, width + change
+
+
+def pooled_shape(shape: MapShape, where: str) -> MapShape:
+    """Shape after a max-pool of 2; `where` names it in the error.
+
+    Raises:
+        InfeasibleError: less than one pixel would be left.
+    """
+    channels, height, width = shape
+    if min(height, width) < 2:
+        raise InfeasibleError(
+            f"{where}: a pool of 2 leaves less than one pixel of a map of {height}x{width}; "
+            "use fewer pools, more padding or larger images"
+        )
+    return channels, height // 2, width // 2
+
+
+def dense_layers(
+    inputs: int,
+    units: Sequence[int],
+    outputs: int,
+    *,
+    activation_name: ActivationName,
+    batch_norm: bool = False,
+    hidden_dropout: float = 0.0,
+    output_dropout: float = 0.0,
+) -> list[nn.Module]:
+    """Linear layers with activation, then the output layer.
+
+    Args:
+        inputs: features that come in, N x inputs.
+        units: of each hidden layer; may be empty.
+        outputs: logits.
+        activation_name: after each hidden layer.
+        batch_norm: between each hidden layer and its activation.
+        hidden_dropout: after each hidden layer.
+        output_dropout: once, before the output layer.
+    """
+    layers: list[nn.Module] = []
+    for count in units:
+        layers.append(nn.Linear(inputs, count))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(count))
+        layers.append(activation(activation_name))
+        if hidden_dropout:
+            layers.append(nn.Dropout(hidden_dropout))
+        inputs = count
+    if output_dropout:
+        layers.append(nn.Dropout(output_dropout))
+    layers.append(nn.Linear(inputs, outputs))
+    return layers
