@@ -1,0 +1,40 @@
+"""Batches cut from the cached images by index."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def iterate_batches(
+    images: Tensor,
+    labels: Tensor,
+    indices: Tensor,
+    batch_size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (uint8 images n x C x H x W, int64 labels n) on `device`.
+
+    With a CPU `generator` the images come in a random order drawn from it, for training: a last batch of one image is
+    then left out, since batch norm cannot train on it (unless it is the only batch). Without one they come as
+    `indices` says, every one of them, for evaluation.
+    """
+    order = indices if generator is None else indices[torch.randperm(len(indices), generator=generator)]
+    chunks = list(torch.split(order, batch_size))
+    if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
+        chunks.pop()
+    for rows in chunks:
+        yield _to_device(images.index_select(0, rows), device), _to_device(labels.index_select(0, rows), device)
+
+
+def count_batches(images: int, batch_size: int, *, training: bool) -> int:
+    """Return how many batches `iterate_batches` yields: with a generator (`training`) or without."""
+    batches = -(-images // batch_size)
+    return batches - 1 if training and batches > 1 and images % batch_size == 1 else batches
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    if device.type == "cuda":  # from pinned memory the copy overlaps with what the GPU still computes
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -1,0 +1,191 @@
+"""One image, from a file or an array, to uint8 channels x height x width. No torch: decoding processes start quickly.
+
+What is read and how: EXIF rotation is applied; transparency is laid on white, as a browser shows it; 16-bit greys keep
+their upper eight bits; CMYK and palettes become RGB; of an animation the first frame counts.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from trainables.errors import DataError
+
+_FILES_AT_ONCE = 32
+"""Files decoded by one task of a process: 5 MB of results at 224 pixels."""
+_WORTH_PROCESSES = 256
+"""Below this many files, starting processes (0.3 s each) costs more than it saves."""
+
+
+@dataclass(frozen=True)
+class ImageFormat:
+    """What every image of one cache entry looks like."""
+
+    size: int
+    """Height and width in pixels."""
+    channels: int
+    """1: greyscale, 3: RGB."""
+    resize: Literal["crop", "stretch"]
+
+
+@dataclass(frozen=True)
+class UnreadableFile:
+    """A file that was left out."""
+
+    path: str
+    """Relative to the data set's root, with `/`."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class DecodedFiles:
+    """The readable ones among some files."""
+
+    images: NDArray[np.uint8]
+    """n x C x H x W."""
+    positions: tuple[int, ...]
+    """Where each image stood among the files asked for."""
+    unreadable: tuple[UnreadableFile, ...]
+
+
+def decode_file(path: Path, image_format: ImageFormat) -> NDArray[np.uint8]:
+    """Read one file, any format Pillow knows, as C x H x W.
+
+    Raises:
+        Exception: whatever Pillow finds wrong with the file; it has no common base class.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd metadata of readable photographs: nothing a reader could act on
+        with Image.open(path) as image:
+            # A JPEG is decoded at a half, quarter or eighth where that leaves twice the pixels needed.
+            image.draft(None, (2 * image_format.size, 2 * image_format.size))
+            ImageOps.exif_transpose(image, in_place=True)
+            return fit_image(image, image_format)
+
+
+def fit_image(image: Image.Image, image_format: ImageFormat) -> NDArray[np.uint8]:
+    """Convert and resize (bilinear, over all source pixels) to C x H x W.
+
+    Raises:
+        ValueError: pixels are floating-point numbers, whose range nobody states.
+    """
+    image = _convert(image, "L" if image_format.channels == 1 else "RGB")
+    target = (image_format.size, image_format.size)
+    if image.size != target:
+        box = _centre_square(*image.size) if image_format.resize == "crop" else None
+        image = image.resize(target, Image.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _centre_square(width: int, height: int) -> tuple[float, float, float, float]:
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return left, top, left + side, top + side
+
+
+def _convert(image: Image.Image, mode: str) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range; save it as 8 or 16 bits")
+    if image.mode.startswith("I"):
+        upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+        image = Image.fromarray(upper.astype(np.uint8))
+    elif image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(opaque, image.convert("RGBA"))
+    return image if image.mode == mode else image.convert(mode)
+
+
+def decode_files(root: Path, names: Sequence[str], image_format: ImageFormat) -> DecodedFiles:
+    """Decode files of one folder; what cannot be read is named with its reason, never raised."""
+    images, positions, unreadable = [], [], []
+    for position, name in enumerate(names):
+        try:
+            images.append(decode_file(root / name, image_format))
+        except MemoryError:
+            raise
+        except Exception as error:  # damaged files raise anything: OSError, SyntaxError, struct.error, ...
+            unreadable.append(UnreadableFile(name, _reason(error)))
+        else:
+            positions.append(position)
+    shape = (0, image_format.channels, image_format.size, image_format.size)
+    stacked = np.stack(images) if images else np.empty(shape, np.uint8)
+    return DecodedFiles(stacked, tuple(positions), tuple(unreadable))
+
+
+def _reason(error: Exception) -> str:
+    match error:
+        case FileNotFoundError():
+            return "vanished after the folder was listed, or a link to nowhere"
+        case PermissionError():
+            return "no permission to read it"
+        case UnidentifiedImageError():
+            return "not an image of a known format"
+        case Image.DecompressionBombError():
+            return f"too many pixels, as in a decompression bomb ({error})"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def decode_in_processes(
+    root: Path, names: Sequence[str], image_format: ImageFormat, processes: int | None = None
+) -> Iterator[DecodedFiles]:
+    """Decode in order, some files at a time, with one process a core where there are enough files.
+
+    Raises:
+        DataError: a process died, most likely for want of memory.
+    """
+    chunks = [names[start : start + _FILES_AT_ONCE] for start in range(0, len(names), _FILES_AT_ONCE)]
+    processes = processes or _useful_processes(len(names))
+    if processes == 1:
+        for chunk in chunks:
+            yield decode_files(root, chunk, image_format)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process)
+    pending: deque[Future[DecodedFiles]] = deque()
+    try:
+        for chunk in chunks:
+            pending.append(pool.submit(decode_files, root, chunk, image_format))
+            if len(pending) > 4 * processes:  # bounds what waits in memory
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"a process that decoded images of {root} was killed, probably because memory ran out; "
+            "free some memory, or look for images of enormous size"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _useful_processes(files: int) -> int:
+    if files < _WORTH_PROCESSES or multiprocessing.current_process().daemon:  # a daemon may not have children
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, -(-files // _FILES_AT_ONCE))
+
+
+def _begin_process() -> None:
+    """Leave Ctrl-C to the parent, and do not outlive it should it be killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

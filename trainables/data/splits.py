@@ -1,0 +1,48 @@
+"""Stratified splits that depend on names, labels and a seed alone.
+
+Each image's place is the hash of its name: the same on every machine and library version, and an added or removed
+file moves at most one other image of its class across a border. A shuffle would redraw everything, and images that a
+model was trained on would turn up in the sealed test.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.errors import DataError
+
+Indices = NDArray[np.int64]
+
+
+def stratified_split(
+    names: Sequence[str], labels: NDArray[np.int64], fraction: float, seed: int, purpose: str, classes: Sequence[str]
+) -> tuple[Indices, Indices]:
+    """Divide positions 0..N-1 into (rest, held), both ascending; `held` has `fraction` of each class, rounded.
+
+    Each class leaves at least one image on both sides. `purpose` (for example `test`) makes splits of one seed
+    independent of each other. A fraction of 0 holds nothing.
+
+    Raises:
+        DataError: a class with fewer than two images.
+    """
+    if fraction == 0.0:
+        return np.arange(len(names), dtype=np.int64), np.empty(0, np.int64)
+    held: list[NDArray[np.int64]] = []
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise DataError(
+                f"class {name!r} has too few images for the {purpose} split: {len(members)}, and at least 2 are needed; "
+                "add images or remove the class"
+            )
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        order = sorted(members.tolist(), key=lambda index: _place(names[index], seed, purpose))
+        held.append(np.array(order[:count], np.int64))
+    chosen = np.sort(np.concatenate(held)).astype(np.int64)
+    return np.setdiff1d(np.arange(len(names), dtype=np.int64), chosen), chosen
+
+
+def _place(name: str, seed: int, purpose: str) -> bytes:
+    return hashlib.blake2b(f"{purpose}\0{seed}\0{name}".encode("utf-8", "surrogateescape"), digest_size=16).digest()

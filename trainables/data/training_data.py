@@ -1,0 +1,183 @@
+"""What a trial trains on, and what the champion is tested on."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.config import DataConfig
+from trainables.data.cache import CacheEntry, Progress, open_sealed_entry, open_training_entry
+from trainables.data.decoding import UnreadableFile
+from trainables.data.parts import digest
+from trainables.data.splits import Indices, stratified_split
+from trainables.errors import DataError
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+_LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in Pillow's greyscale; ImageNet's mean of greyscale images follows from them."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Images for training and validation. The sealed test images are not among them."""
+
+    images: Tensor
+    """uint8, N x C x H x W, mapped from the cache: all processes of a node share its pages. Do not write to it."""
+    labels: Tensor
+    """int64, N."""
+    names: tuple[str, ...]
+    """N: file relative to the root, or `train/00017` in a packaged set."""
+    classes: tuple[str, ...]
+    train_indices: Tensor
+    """int64, ascending."""
+    validation_indices: Tensor
+    """int64, ascending."""
+    mean: tuple[float, ...]
+    """By channel, of pixels in [0, 1], as `DataConfig.normalization` says; so is `std`."""
+    std: tuple[float, ...]
+    fingerprint: str
+    """Hex digest of pixels, labels, names, splits and normalisation."""
+    unreadable: tuple[UnreadableFile, ...]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+
+@dataclass(frozen=True, eq=False)
+class TestData:
+    """The sealed test split."""
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
+
+    images: Tensor
+    """uint8, N x C x H x W."""
+    labels: Tensor
+    """int64, N."""
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    unreadable: tuple[UnreadableFile, ...]
+
+
+def prepare_training_data(config: DataConfig, progress: Progress | None = None) -> TrainingData:
+    """Decode the training part where the cache lacks it, and split it.
+
+    Raises:
+        DataError: images missing, too few, too many unreadable, or the cache cannot be used.
+    """
+    entry = open_training_entry(config, progress)
+    check_unreadable(entry, config)
+    train, validation = split_entry(entry, config)
+    mean, std = _normalization(entry, train, config)
+    return TrainingData(
+        images=torch.from_numpy(entry.images),
+        labels=torch.from_numpy(entry.labels),
+        names=entry.names,
+        classes=entry.classes,
+        train_indices=torch.from_numpy(train),
+        validation_indices=torch.from_numpy(validation),
+        mean=mean,
+        std=std,
+        fingerprint=digest([entry.content, train.tolist(), validation.tolist(), mean, std]),
+        unreadable=entry.unreadable,
+    )
+
+
+@lru_cache(maxsize=8)
+def open_training_data(config: DataConfig) -> TrainingData:
+    """Return the data of `prepare_training_data`, opened once a process for equal configurations.
+
+    Raises:
+        DataError: as `prepare_training_data`.
+    """
+    return prepare_training_data(config)
+
+
+def open_test_data(config: DataConfig, progress: Progress | None = None) -> TestData:
+    """Open the sealed test split: once, for the champion. No trial calls this.
+
+    Raises:
+        DataError: there is no test split, or it cannot be read.
+    """
+    entry = open_sealed_entry(config, progress)
+    check_unreadable(entry, config)
+    return TestData(
+        images=torch.from_numpy(entry.images),
+        labels=torch.from_numpy(entry.labels),
+        classes=entry.classes,
+        names=entry.names,
+        unreadable=entry.unreadable,
+    )
+
+
+def check_unreadable(entry: CacheEntry, config: DataConfig) -> None:
+    """Refuse a part of which too much cannot be read.
+
+    Raises:
+        DataError: more than `max_unreadable` of the files, or all; the first ones are named.
+    """
+    bad, total = len(entry.unreadable), len(entry.unreadable) + len(entry.names)
+    if total == 0:
+        raise DataError("the test split is empty: data.test_fraction is 0 and there is no folder test/")
+    if bad > config.max_unreadable * total or bad == total:
+        first = "\n".join(f"  {file.path}: {file.reason}" for file in entry.unreadable[:5])
+        more = f"\n  ... and {bad - 5} more" if bad > 5 else ""
+        raise DataError(
+            f"{bad} of {total} images ({bad / total:.1%}) cannot be read, and data.max_unreadable allows "
+            f"{config.max_unreadable:.1%}:\n{first}{more}\nRepair or remove them, or raise data.max_unreadable."
+        )
+
+
+def split_entry(entry: CacheEntry, config: DataConfig) -> tuple[Indices, Indices]:
+    """Divide an entry's images into training and validation, both ascending.
+
+    Images of a folder `val/` are the validation split; otherwise a stratified share is held out.
+
+    Raises:
+        DataError: a class with too few images.
+    """
+    given = np.array([name.startswith("val/") for name in entry.names], bool)
+    if given.any():
+        train, validation = np.flatnonzero(~given), np.flatnonzero(given)
+    elif config.validation_fraction == 0.0:
+        raise DataError("data.validation_fraction is 0 and there is no folder val/; give a fraction, for example 0.2")
+    else:
+        train, validation = stratified_split(
+            entry.names, entry.labels, config.validation_fraction, config.split_seed, "validation", entry.classes
+        )
+    if config.train_fraction < 1.0:
+        names = [entry.names[row] for row in train]
+        _, used = stratified_split(
+            names, entry.labels[train], config.train_fraction, config.split_seed, "train_fraction", entry.classes
+        )
+        train = train[used]
+    return train, validation
+
+
+def _normalization(
+    entry: CacheEntry, train: Indices, config: DataConfig
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    channels = entry.images.shape[1]
+    match config.normalization:
+        case "none":
+            return (0.0,) * channels, (1.0,) * channels
+        case "imagenet" if channels == 3:
+            return _IMAGENET_MEAN, _IMAGENET_STD
+        case "imagenet":
+            grey = sum(weight * mean for weight, mean in zip(_LUMA, _IMAGENET_MEAN, strict=True))
+            return (grey,), (sum(_IMAGENET_STD) / 3,)
+    return _measured(entry, train)
+
+
+def _measured(entry: CacheEntry, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the training images' pixels; a constant channel counts as deviating by 1."""
+    pixels = len(train) * entry.images.shape[2] * entry.images.shape[3] * 255.0
+    mean, square = entry.sums[train].sum(axis=0) / np.array([[pixels], [pixels * 255.0]])
+    std = np.sqrt(np.maximum(square - mean**2, 0.0))
+    return tuple(mean.tolist()), tuple(np.where(std < 1e-6, 1.0, std).tolist())
