@@ -1,0 +1,116 @@
+"""From proposed values to a trial's configuration: which parameters exist when, in what order, and what they make."""
+
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces.fields import Kind, has_variants, numeric_kind, variants
+from search_spaces.messages import explain
+from search_spaces.schema import StudyConfig, Value
+from trainables.config import TrialConfig
+from trainables.errors import InfeasibleError, InputError
+
+_SECTIONS = frozenset(TrialConfig.model_fields)
+
+
+def compose(study: StudyConfig, values: Mapping[str, Value]) -> TrialConfig:
+    """The study's base configuration with `values` (path to value) set.
+
+    Where a value changes a section's `name`, only those base fields come along that the file sets and the new variant
+    has. Takes well under a millisecond.
+
+    Raises:
+        InfeasibleError: the values make no valid configuration together, for example a field that the chosen
+            variant lacks. A loaded study was checked against this parameter by parameter, not in every combination.
+    """
+    content = _raw_composition(study, values)
+    try:
+        return TrialConfig.model_validate(content)
+    except ValidationError as error:
+        raise InfeasibleError("; ".join(map(str, explain(error, TrialConfig)))) from error
+
+
+def parameter_order(study: StudyConfig) -> tuple[str, ...]:
+    """The space's parameters, each after those that its `when` names.
+
+    Raises:
+        InputError: the conditions run in a circle.
+    """
+    graph = {
+        path: [key for key in parameter.when or {} if key in study.space] for path, parameter in study.space.items()
+    }
+    try:
+        return tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        raise InputError(f"`when` runs in a circle: {' -> '.join(reversed(error.args[1]))}") from error
+
+
+def is_active(study: StudyConfig, path: str, values: Mapping[str, Value]) -> bool:
+    """Whether the parameter `path` exists, given the values of the active parameters before it."""
+    when = study.space[path].when or {}
+    return all(_condition_holds(study, key, allowed, values) for key, allowed in when.items())
+
+
+def active_values(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Those of `values` whose parameters exist given the others, in the order of `parameter_order`."""
+    active: dict[str, Value] = {}
+    for path in parameter_order(study):
+        if path in values and is_active(study, path, active):
+            active[path] = values[path]
+    return active
+
+
+def parameter_kind(path: str) -> Kind:
+    """What a range over the base field `path` draws: a field of floats gives floats, though `low` be written `1`.
+
+    Raises:
+        ValueError: the field takes no number, or does not exist.
+    """
+    kind = numeric_kind(path)
+    if kind is None:
+        raise ValueError(f"{path} takes no number")
+    return kind
+
+
+def base_value(study: StudyConfig, path: str) -> Any:
+    """Value of the field `section.field` in the base configuration; None where the base's variant lacks it."""
+    section, _, field = path.partition(".")
+    return getattr(getattr(study, section, None), field, None)
+
+
+def allowed_values(allowed: Value) -> list[Any]:
+    """The right-hand side of a `when` entry as a list."""
+    return list(allowed) if isinstance(allowed, list) else [allowed]
+
+
+def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mapping[str, Value]) -> bool:
+    if key in study.space:
+        return key in values and values[key] in allowed_values(allowed)
+    return base_value(study, key) in allowed_values(allowed)
+
+
+def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Any]:
+    """What the trial would have been written as: the base's own fields and the values, not yet validated."""
+    content: dict[str, Any] = study.model_dump(include=set(_SECTIONS), exclude_unset=True)
+    for section in {path.partition(".")[0] for path in values}:
+        written = content.get(section, {})
+        if has_variants(section):
+            base_name = getattr(study, section).name
+            name = values.get(f"{section}.name", base_name)
+            written = {"name": name} | _kept(section, name, written, renamed=name != base_name)
+        content[section] = written
+    for path, value in values.items():
+        section, _, field = path.partition(".")
+        content[section][field] = value
+    return content
+
+
+def _kept(section: str, name: Any, written: dict[str, Any], renamed: bool) -> dict[str, Any]:
+    variant = variants(section).get(name) if isinstance(name, str) else None
+    return {
+        field: value
+        for field, value in written.items()
+        if field != "name" and (not renamed or variant is None or field in variant.model_fields)
+    }

@@ -1,0 +1,67 @@
+"""What fields a trial configuration has, read off its typed classes: sections, their variants, kinds of number."""
+
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from trainables.config import Config, TrialConfig
+
+Kind = Literal["int", "float"]
+"""What a range over a field draws."""
+
+
+@cache
+def variants(section: str) -> dict[str, type[Config]]:
+    """Classes of one section of the trial configuration by `name`; a section of a single class has it under ``""``.
+
+    Raises:
+        KeyError: there is no such section.
+    """
+    classes = _config_classes(TrialConfig.model_fields[section].annotation)
+    if len(classes) == 1:
+        return {"": classes[0]}
+    return {cls.model_fields["name"].default: cls for cls in classes}
+
+
+@cache
+def has_variants(section: str) -> bool:
+    """Whether the section's class is chosen by its `name`."""
+    return "" not in variants(section)
+
+
+@cache
+def owners(path: str) -> dict[str, type[Config]]:
+    """Variants that have the field `section.field`; empty where nothing has it."""
+    section, _, field = path.partition(".")
+    if section not in TrialConfig.model_fields:
+        return {}
+    return {name: cls for name, cls in variants(section).items() if field in cls.model_fields}
+
+
+@cache
+def numeric_kind(path: str) -> Kind | None:
+    """Kind of number that the field `section.field` takes: float where any variant does; None where none takes any."""
+    types = {plain for cls in owners(path).values() for plain in _plain_types(_field(cls, path).annotation)}
+    if float in types:
+        return "float"
+    return "int" if int in types else None
+
+
+def _field(cls: type[Config], path: str) -> FieldInfo:
+    return cls.model_fields[path.partition(".")[2]]
+
+
+def _config_classes(annotation: Any) -> list[type[Config]]:
+    return [plain for plain in _plain_types(annotation) if isinstance(plain, type) and issubclass(plain, Config)]
+
+
+def _plain_types(annotation: Any) -> list[Any]:
+    """Members of a union, one after the other, without what `Annotated` adds."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _plain_types(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [plain for member in get_args(annotation) for plain in _plain_types(member)]
+    return [annotation]

@@ -1,0 +1,143 @@
+"""From a study file to a checked `StudyConfig`, or to every problem at once."""
+
+import os
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces.messages import KeyPath, KeyProblem, explain, nearest
+from search_spaces.overrides import apply_override, read_override
+from search_spaces.schema import StudyConfig
+from search_spaces.yaml_file import Document, parse
+from trainables.errors import InputError
+
+
+class StudyFileError(InputError):
+    """All that is wrong with a study file, one problem a line."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Take the problems as they will be shown."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] = os.environ) -> StudyConfig:
+    """Read, override and check a study file.
+
+    Args:
+        path: the study file.
+        overrides: `key=value` each, later ones winning; the key is dotted, the value YAML.
+        environment: where `${VAR}` is looked up.
+
+    Raises:
+        StudyFileError: every problem found, each with file and line (or override), key, and what would be right.
+    """
+    document = parse(_read(path), environment)
+    report = _Report(path, document)
+    if document.is_yaml and report.is_mapping():
+        content = report.overridden(overrides, environment)
+        study = report.checked(content)
+        if study is not None and not report.problems:
+            return study
+    raise StudyFileError(report.lines())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise StudyFileError([f"{path}: there is no such file{_near_files(path)}"]) from None
+    except IsADirectoryError:
+        raise StudyFileError(
+            [f"{path}: is a folder; name a study file in it{_near_files(path / 'study.yaml')}"]
+        ) from None
+    except UnicodeDecodeError as error:
+        raise StudyFileError([f"{path}: is not text in UTF-8 (byte {error.start}); give a YAML file"]) from None
+    except OSError as error:
+        raise StudyFileError([f"{path}: cannot be read: {error.strerror or error}"]) from None
+
+
+def _near_files(path: Path) -> str:
+    folder = path.parent
+    if not folder.is_dir():
+        return f"; the folder {folder} does not exist"
+    names = sorted(file.name for file in folder.iterdir() if file.suffix in (".yaml", ".yml"))
+    near = nearest(path.name, names)
+    if near:
+        return f"; did you mean {folder / near}?"
+    return f"; {folder} has {', '.join(names[:10])}" if names else f"; {folder} has no YAML files"
+
+
+class _Report:
+    """The problems of one study file, and where each key was written."""
+
+    def __init__(self, path: Path, document: Document) -> None:
+        self.path = path
+        self.document = document
+        self.problems: list[tuple[int, str]] = []
+        """Line, for sorting, and the whole sentence; problems of overrides come last."""
+        self.origins: dict[KeyPath, str] = {}
+        """Overridden key to the override as written; later ones win."""
+        for line, problem in document.problems:
+            self.problems.append((line, f"{path}:{line}: {problem}"))
+
+    def lines(self) -> list[str]:
+        """Every problem, in the order of the file."""
+        return list(dict.fromkeys(text for _, text in sorted(self.problems, key=lambda problem: problem[0])))
+
+    def add(self, problem: KeyProblem) -> None:
+        """Note a problem where its key was written, or failing that the nearest key that holds it."""
+        override = self._override_of(problem.path)
+        if override is not None:
+            self.problems.append((_LAST, f"--set {override}: {problem}"))
+            return
+        prefixes = (problem.path[:length] for length in range(len(problem.path), 0, -1))
+        line = next((self.document.lines[path] for path in prefixes if path in self.document.lines), 1)
+        self.problems.append((line, f"{self.path}:{line}: {problem}"))
+
+    def _override_of(self, path: KeyPath) -> str | None:
+        """The override that wrote `path`, or made the mapping at `path` that the file does not have."""
+        for length in range(len(path), 0, -1):
+            if path[:length] in self.origins:
+                return self.origins[path[:length]]
+            if path[:length] in self.document.lines:
+                break
+        beneath = (text for key, text in self.origins.items() if key[: len(path)] == path)
+        return None if path in self.document.lines else next(beneath, None)
+
+    def is_mapping(self) -> bool:
+        """Whether the file holds keys with values at its top; if not, a problem is noted."""
+        if self.document.content is None:
+            self.add(KeyProblem((), "is empty; a study file has at least name, data and space"))
+        elif not isinstance(self.document.content, dict):
+            found = type(self.document.content).__name__
+            self.add(KeyProblem((), f"holds a {found}; a study file has keys with values, such as `name: my-study`"))
+        return isinstance(self.document.content, dict)
+
+    def overridden(self, overrides: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+        """The file's content with the overrides in place."""
+        content: dict[str, Any] = deepcopy(self.document.content)
+        for text in overrides:
+            path, value, problems = read_override(text, environment)
+            refused = None if problems else apply_override(content, path, value)
+            for problem in problems or [refused] if refused else problems:
+                self.problems.append((_LAST, f"--set {text}: {problem}"))
+            if path:
+                self.origins = {key: origin for key, origin in self.origins.items() if key[: len(path)] != path}
+                self.origins[path] = text
+        return content
+
+    def checked(self, content: dict[str, Any]) -> StudyConfig | None:
+        """The study if its schema accepts it."""
+        try:
+            return StudyConfig.model_validate(content)
+        except ValidationError as error:
+            for problem in explain(error, StudyConfig):
+                self.add(problem)
+            return None
+
+
+_LAST = 10**9

@@ -1,0 +1,165 @@
+"""What pydantic found wrong, in words for the person who wrote the file: the value received and what would be right."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+KeyPath = tuple[str | int, ...]
+"""Keys and list indices from the top of a document; a key may hold dots, as the space's do."""
+
+_Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class KeyProblem:
+    """One thing that is wrong, and under which key."""
+
+    path: KeyPath
+    message: str
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)}: {self.message}" if self.path else self.message
+
+
+def dotted(path: KeyPath) -> str:
+    """`space.model.filters.choices[0]`."""
+    text = ""
+    for key in path:
+        text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
+    return text
+
+
+def nearest(word: object, known: Iterable[str]) -> str | None:
+    """The known word most like `word`; None where none is like it."""
+    matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def choose_from(word: object, known: Iterable[str]) -> str:
+    """`did you mean a? One of: a, b, c`."""
+    known = list(known)
+    near = nearest(word, known)
+    listed = f"one of: {', '.join(known)}"
+    return f"did you mean `{near}`? {listed.capitalize()}" if near else listed
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> list[KeyProblem]:
+    """One problem a key; where pydantic tried several types in vain, what the field takes is said once."""
+    problems: dict[KeyPath, KeyProblem] = {}
+    for detail in error.errors(include_url=False):
+        path, schema = _find(detail["loc"], _json_schema(model))
+        problem = _explain_one(detail, path, schema, _json_schema(model))
+        problems.setdefault(problem.path, problem)
+    return list(problems.values())
+
+
+def _explain_one(detail: Mapping[str, Any], path: KeyPath, schema: _Schema, root: _Schema) -> KeyProblem:
+    received = detail["input"]
+    match detail["type"]:
+        case "extra_forbidden":
+            return KeyProblem(path, f"unknown key; {_known_keys(path, schema)}")
+        case "missing":
+            return KeyProblem(path, f"is missing; give {_expected(schema, root)}")
+        case "union_tag_invalid":
+            names = schema["discriminator"]["mapping"]
+            return KeyProblem(
+                (*path, "name"), f"unknown name {received['name']!r}; {choose_from(received['name'], names)}"
+            )
+        case "union_tag_not_found" if isinstance(received, Mapping):
+            return KeyProblem((*path, "name"), f"is missing; {choose_from('', schema['discriminator']['mapping'])}")
+        case "value_error":
+            return KeyProblem(path, str(detail["ctx"]["error"]))
+        case "literal_error" if "enum" in schema:
+            return KeyProblem(path, f"unknown value {received!r}; {choose_from(received, map(str, schema['enum']))}")
+        case "too_short":
+            return KeyProblem(path, f"is empty; give {_expected(schema, root)}")
+    return KeyProblem(path, f"got {_shown(received)}; expected {_expected(schema, root)}")
+
+
+def _shown(value: object) -> str:
+    """The value as received, cut where it is long."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _known_keys(path: KeyPath, owner: _Schema) -> str:
+    return choose_from(path[-1], owner.get("properties", {}))
+
+
+@cache
+def _json_schema(model: type[BaseModel]) -> _Schema:
+    return model.model_json_schema()
+
+
+def _find(location: tuple[str | int, ...], root: _Schema) -> tuple[KeyPath, _Schema]:
+    """Where pydantic's location lies in the document, and the schema there.
+
+    Pydantic puts the names of union members among the keys; the schema tells them apart. For a key that the schema
+    does not know, the schema is that of the mapping it stands in.
+    """
+    path: list[str | int] = []
+    schema = _resolved(root, root)
+    for step in location:
+        if "discriminator" in schema and step in schema["discriminator"]["mapping"]:
+            schema = _resolved({"$ref": schema["discriminator"]["mapping"][step]}, root)
+            continue
+        inner = _step(schema, step)
+        if inner is None:
+            return ((*path, step) if "properties" in schema else tuple(path)), schema
+        path.append(step)
+        schema = _resolved(inner, root)
+    return tuple(path), schema
+
+
+def _step(schema: _Schema, step: str | int) -> _Schema | None:
+    if isinstance(step, int):
+        return schema.get("items")
+    if step in schema.get("properties", {}):
+        inner: _Schema = schema["properties"][step]
+        return inner
+    values = schema.get("additionalProperties")
+    return values if isinstance(values, Mapping) else None
+
+
+def _resolved(schema: _Schema, root: _Schema) -> _Schema:
+    """Follow references, and an optional type to the type."""
+    if "$ref" in schema:
+        return _resolved(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    members = [member for member in schema.get("anyOf", ()) if member.get("type") != "null"]
+    return _resolved(members[0], root) if len(members) == 1 else schema
+
+
+def _expected(schema: _Schema, root: _Schema) -> str:
+    """What a field takes, in words."""
+    schema = _resolved(schema, root)
+    if "anyOf" in schema:
+        words = dict.fromkeys(_expected(member, root) for member in schema["anyOf"])
+        return " or ".join(words)
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if "enum" in schema:
+        return f"one of: {', '.join(map(str, schema['enum']))}"
+    match schema.get("type"):
+        case "integer":
+            return "a whole number" + _limits(schema)
+        case "number":
+            return "a number" + _limits(schema)
+        case "boolean":
+            return "true or false"
+        case "string":
+            return f"text: {schema['description'].split(';')[0].lower()}" if "pattern" in schema else "text"
+        case "array":
+            return f"a list of {_expected(schema['items'], root)}" if schema.get("items") else "a list"
+        case "null":
+            return "nothing"
+    return "keys with values" if schema else "any value"
+
+
+def _limits(schema: _Schema) -> str:
+    spelled = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    limits = [f"{word} {schema[key]:g}" for key, word in spelled.items() if key in schema]
+    return f" {' and '.join(limits)}" if limits else ""

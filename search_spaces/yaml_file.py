@@ -1,0 +1,195 @@
+"""YAML with line numbers: safe, duplicate keys refused, numbers as people write them, variables of the environment.
+
+Where this reads otherwise than PyYAML's `safe_load`:
+
+- `1e-4` and `1e3` are numbers. `010` is ten, `1:30` and `2024-01-01` are text: no octals, sexagesimals or dates.
+- A key written twice is an error.
+- `${VAR}` and `${VAR:-default}` in values read the environment, inside quotes and flow mappings too. As in a shell,
+  the default also stands in for a variable that is set but empty. Unquoted, what comes out is read as YAML would read
+  it there (`${N:-20}` is a number); in quotes it stays text.
+
+Booleans are YAML 1.1's: `true`, `false`, `yes`, `no`, `on`, `off`. Anchors, aliases and merge keys work; tags do not.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from search_spaces.messages import KeyPath, KeyProblem
+
+_MAX_VALUES = 100_000
+"""A file that its aliases blow up beyond this is refused; the largest real study has a few hundred values."""
+_MAX_DEPTH = 50
+
+_VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\}")
+_OPEN, _CLOSE = "\ue000", "\ue001"
+"""Stand around a variable's number while YAML is parsed: `{` would open a mapping inside `{root: ${DATA}}`."""
+_STAND_IN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+
+
+class _Loader(yaml.SafeLoader):
+    """Resolves plain scalars as this module's docstring says."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
+    ("int", r"[-+]?[0-9]+(?:_[0-9]+)*", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)", "-+."),
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("merge", r"<<", "<"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+
+
+@dataclass
+class Document:
+    """A parsed text: its value, the line of every key path (from 1), and what is wrong with it."""
+
+    content: Any = None
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    problems: list[tuple[int, KeyProblem]] = field(default_factory=list)
+    """Line and problem; `content` is usable without the keys that they name."""
+    is_yaml: bool = True
+    """False: the text could not be parsed, and `content` is nothing."""
+
+
+def parse(text: str, environment: Mapping[str, str]) -> Document:
+    """Read one YAML document. Never raises for what the text holds; see `Document.problems`."""
+    document = Document()
+    try:
+        _Reader(text, environment, document).read()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        document.problems.append((mark.line + 1 if mark else 1, KeyProblem((), f"not YAML: {_syntax(error)}")))
+        document.is_yaml = False
+    except (yaml.YAMLError, RecursionError) as error:
+        said = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
+        document.problems.append((1, KeyProblem((), f"not YAML: {said}")))
+        document.is_yaml = False
+    return document
+
+
+def _syntax(error: yaml.MarkedYAMLError) -> str:
+    parts = [part for part in (error.context, error.problem, error.note) if part]
+    said = ", ".join(parts)
+    if "'\\t'" in said:
+        said += "; indent with spaces, not tabs"
+    elif "mapping values are not allowed" in said:
+        said += "; put quotes around a value that holds `: `, and check the indentation"
+    return said
+
+
+class _Reader:
+    """Walks the node tree once, building values and noting lines."""
+
+    def __init__(self, text: str, environment: Mapping[str, str], document: Document) -> None:
+        self.variables = [match.group() for match in _VARIABLE.finditer(text)]
+        numbers = iter(range(len(self.variables)))
+        self.loader = _Loader(_VARIABLE.sub(lambda _: f"{_OPEN}{next(numbers)}{_CLOSE}", text))
+        self.environment = environment
+        self.document = document
+        self.count = 0
+
+    def read(self) -> None:
+        try:
+            node = self.loader.get_single_node()
+            if node is not None:
+                self.document.content = self._value(node, ())
+        finally:
+            self.loader.dispose()
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.count += 1
+        if self.count > _MAX_VALUES or len(path) > _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem="aliases or nesting make it too large", problem_mark=node.start_mark)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)  # there is no fourth kind
+        return self._scalar(node, path)
+
+    def _item(self, node: yaml.Node, path: KeyPath) -> Any:
+        self.document.lines[path] = node.start_mark.line + 1
+        return self._value(node, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        own_lines: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                content = self._merged(value_node, path) | content
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key, line = self._key(key_node), key_node.start_mark.line + 1
+            here = (*path, key)
+            if key in own_lines:
+                self._report(line, here, f"written twice, first on line {own_lines[key]}; keep one")
+                continue
+            own_lines[key] = self.document.lines[here] = line
+            content[key] = self._value(value_node, here)
+        return content
+
+    def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        """What `<<:` brings in: a mapping or a list of them, the earlier winning."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for mapping in nodes:
+            if not isinstance(mapping, yaml.MappingNode):
+                raise yaml.MarkedYAMLError(problem="<< takes a mapping", problem_mark=mapping.start_mark)
+            merged = self._value(mapping, path) | merged
+        return merged
+
+    def _key(self, node: yaml.Node) -> str:
+        if not isinstance(node, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=node.start_mark)
+        if _STAND_IN.search(node.value):
+            problem = "a variable of the environment can be a value, not a key"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return str(node.value)
+
+    def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
+        line = node.start_mark.line + 1
+        if _STAND_IN.search(node.value):
+            node.value = _STAND_IN.sub(lambda match: self._expanded(int(match.group(1)), line, path), node.value)
+            if node.style is None:
+                node.tag = self.loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        try:
+            return self.loader.construct_object(node)
+        except yaml.constructor.ConstructorError as error:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            raise yaml.MarkedYAMLError(
+                problem=f"the tag {tag} is not read here", problem_mark=node.start_mark
+            ) from error
+
+    def _expanded(self, number: int, line: int, path: KeyPath) -> str:
+        written = self.variables[number]
+        match = _REFERENCE.fullmatch(written)
+        if match is None:
+            self._report(line, path, f"cannot read {written}; write ${{NAME}} or ${{NAME:-default}}")
+            return ""
+        name, default = match.groups()
+        value = self.environment.get(name)
+        if value is None and default is None:
+            advice = f"set it, or write ${{{name}:-default}}"
+            self._report(line, path, f"the environment variable {name} is not set; {advice}")
+            return ""
+        return default if default is not None and not value else value or ""
+
+    def _report(self, line: int, path: KeyPath, message: str) -> None:
+        self.document.problems.append((line, KeyProblem(path, message)))
