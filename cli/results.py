@@ -1,0 +1,97 @@
+"""`results`: what a study found, also while it runs."""
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from tuning.results import StudyResults, TrialResult
+
+_SHOWN = 10
+_TRIALS_NAMED = 8
+
+
+def results(
+    name: StudyName,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Show the best K trials. Default: {_SHOWN}; with --json, all.", show_default=False),
+    ] = None,
+    storage: Storage = DEFAULT_STORAGE,
+    json: Json = False,
+) -> None:
+    """Show the best trials of a study, its champion, and why trials failed."""
+    from cli.output import result_alone
+    from cli.studies import open_study
+    from tuning.results import study_results
+    from tuning.tracking_state import read_run_ids
+
+    with result_alone(json) as show:
+        study = open_study(storage, name)
+        found = study_results(study.record, read_run_ids(study.folder), driver_died=study.driver_died)
+        if json:
+            show(found if top is None else found.model_copy(update={"trials": tuple(found.ranked()[:top])}))
+        else:
+            _print(found, top or _SHOWN)
+
+
+def _print(found: "StudyResults", top: int) -> None:
+    from rich.console import Console
+
+    from cli import words
+    from cli.summary import champion_lines
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    reason = f": {found.reason}" if found.reason else ""
+    console.print(f"study {found.study} {found.state}{reason}")
+    console.print(f"{len(found.trials)} trials: {words.counts(found.counts())}")
+    for line in champion_lines(found):
+        console.print(line, soft_wrap=True)
+    ranked = found.ranked()
+    if ranked:
+        console.print()
+        console.print(f"the best {min(top, len(ranked))} of {len(ranked)} by {found.objective}")
+        console.print(_table(found.objective, ranked[:top]))
+    for line in _failures(found):
+        console.print(line, soft_wrap=True)
+
+
+def _table(objective: str, ranked: "list[TrialResult]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli import words
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("trial", objective, "epochs", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("parameters", overflow="fold")
+    for trial in ranked:
+        table.add_row(
+            str(trial.number),
+            words.metric(objective, trial.value),
+            str(trial.epochs),
+            words.duration(trial.duration_s),
+            words.STATES[trial.state],
+            Text(words.parameters(trial.params)),
+        )
+    return table
+
+
+def _failures(found: "StudyResults") -> list[str]:
+    """Each reason for failure once, the most frequent first, with the trials it ended."""
+    by_reason: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for trial in found.trials:
+        if trial.state in ("failed", "infeasible"):
+            by_reason[trial.state, trial.reason.strip()].append(trial.number)
+    lines = []
+    for (state, reason), numbers in sorted(by_reason.items(), key=lambda item: -len(item[1])):
+        named = ", ".join(map(str, numbers[:_TRIALS_NAMED])) + (", ..." if len(numbers) > _TRIALS_NAMED else "")
+        lines.append(f"{state}, {len(numbers)} times (trial {named}): {reason or 'no reason given'}")
+    return ["", *lines] if lines else []

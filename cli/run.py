@@ -1,0 +1,97 @@
+"""`run` and `resume`: start a study, or take one up again."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cli.options import DEFAULT_STORAGE, Address, Json, Set, Storage, StudyFile, StudyName, TimeBudget, TrackingUri
+from trainables.errors import InputError
+
+
+def run(
+    file: StudyFile,
+    set_: Set = None,
+    name: Annotated[str | None, typer.Option(help="Another name for the study.", show_default=False)] = None,
+    trials: Annotated[int | None, typer.Option(help="Trials to train.", show_default=False)] = None,
+    time_budget: TimeBudget = None,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+    resume: Annotated[
+        Literal["auto"] | None,
+        typer.Option(help="`auto`: go on with the study if there is one of this name.", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run a study file: search, keep the champion, register it."""
+    from cli.output import result_alone
+    from cli.summary import print_summary
+    from cli.watch import watch
+    from search_spaces.loading import load_study
+    from tuning.layout import StudyFolder
+
+    given = {"name": name, "search.trials": trials, "search.time_budget": time_budget}
+    overrides = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
+    config = load_study(file, overrides)
+    folder = StudyFolder(storage, config.name)
+    goes_on = resume == "auto" and folder.journal.exists()
+    with result_alone(json) as show:
+        from tuning.study import Places, resume_study, run_study
+
+        places = Places(storage, tracking_uri, address)
+        with watch(on_stderr=json, journal=folder.journal if goes_on else None) as observer:
+            if goes_on:
+                resume_study(config.name, places, observer)
+            else:
+                run_study(config, places, observer)
+        print_summary(storage, config.name, show if json else None)
+
+
+def resume(
+    name: StudyName,
+    trials: Annotated[
+        str | None, typer.Option(metavar="+N", help="Train N trials more than the study asks for.", show_default=False)
+    ] = None,
+    time_budget: TimeBudget = None,
+    storage: Storage = DEFAULT_STORAGE,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+    json: Json = False,
+) -> None:
+    """Finish an interrupted study, or extend a finished one."""
+    from cli.output import result_alone
+    from cli.summary import print_summary
+    from cli.watch import watch
+    from tuning.catalogue import find_study
+
+    more_trials, more_seconds = _more_trials(trials), _more_seconds(time_budget)
+    folder = find_study(storage, name)
+    with result_alone(json) as show:
+        from tuning.study import Places, resume_study
+
+        places = Places(storage, tracking_uri, address)
+        with watch(on_stderr=json, journal=folder.journal) as observer:
+            resume_study(name, places, observer, more_trials=more_trials, more_seconds=more_seconds)
+        print_summary(storage, name, show if json else None)
+
+
+def _more_trials(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not (text.startswith("+") and text[1:].isdecimal() and int(text) > 0):
+        raise InputError(f"--trials {text}: write how many trials to add, for example --trials +20")
+    return int(text)
+
+
+def _more_seconds(text: str | None) -> float:
+    from pydantic import TypeAdapter, ValidationError
+
+    from search_spaces.schema import Duration
+
+    if text is None:
+        return 0.0
+    try:
+        return TypeAdapter[float](Duration).validate_python(text.removeprefix("+"))
+    except ValidationError as error:
+        raise InputError(f"--time-budget {text}: write the time to add, for example 90s, 30m, 8h, 1h30m") from error

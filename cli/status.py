@@ -1,0 +1,100 @@
+"""`status` and `stop`: what a study's driver does, from another terminal."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import DEFAULT_STORAGE, Storage, StudyName
+from trainables.errors import InputError, StudyFailedError
+
+if TYPE_CHECKING:
+    from cli.studies import OpenedStudy
+    from tuning.lock import Holder
+
+_STOP_SECONDS = 120.0
+"""Within this a driver has ended its workers and written its last event."""
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A study; default: all.")] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Say whether a study runs, is interrupted or finished, or its driver died."""
+    from cli.studies import open_study
+    from tuning.catalogue import study_names
+
+    names = study_names(storage) if name is None else [name]
+    if not names:
+        print(f"no studies in {storage}/")
+    for position, study in enumerate(names):
+        if position:
+            print()
+        _print(open_study(storage, study), storage)
+
+
+def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
+    from tuning.catalogue import find_study
+    from tuning.lock import holder
+
+    folder = find_study(storage, name)
+    driver = holder(folder)
+    if driver is None or not driver.alive:
+        print(f"nothing to stop: no driver works on study {name}")
+        return
+    if driver.host != socket.gethostname():
+        raise InputError(
+            f"the driver of study {name!r} is process {driver.pid} on {driver.host}; "
+            f"run `tune-cli stop {name}` there, or `kill {driver.pid}`"
+        )
+    os.kill(driver.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (now := holder(folder)) is not None and now.alive and now.pid == driver.pid:
+        if time.monotonic() > deadline:
+            raise StudyFailedError(
+                f"process {driver.pid} has not ended {_STOP_SECONDS:.0f} s after it was asked to; "
+                f"`kill -9 {driver.pid}` ends it at once, and `tune-cli resume {name}` goes on without loss"
+            )
+        time.sleep(0.2)
+    print(f"study {name} stopped; go on with `tune-cli resume {name}`")
+
+
+def _print(study: "OpenedStudy", storage: Path) -> None:
+    from cli import words
+    from tuning.results import study_results
+
+    found = study_results(study.record, {}, driver_died=study.driver_died)
+    print(f"{study.record.config.name}: {_state(study, storage)}")
+    wanted = study.record.config.search.trials
+    done = sum(found.counts()[state] for state in ("completed", "stopped", "failed"))
+    spent = words.duration(study.record.search_seconds)
+    print(f"  {done} of {wanted} trials in {spent}: {words.counts(found.counts())}")
+    if found.champion is not None:
+        value = words.metric(found.objective, found.champion.value)
+        print(f"  best {found.objective} {value}, trial {found.champion.number}")
+
+
+def _state(study: "OpenedStudy", storage: Path) -> str:
+    from cli.studies import storage_option
+
+    go_on = f"go on with `tune-cli resume {study.folder.name}{storage_option(storage)}`"
+    if study.driver is not None and study.driver.alive:
+        return f"running ({_driver(study.driver)})"
+    if study.driver_died:
+        who = "" if study.driver is None else f" ({_driver(study.driver)})"
+        return f"driver died{who}; {go_on}"
+    reason = f": {study.record.reason}" if study.record.reason else ""
+    return f"{study.record.state}{reason}" + ("" if study.record.state == "finished" else f"; {go_on}")
+
+
+def _driver(driver: "Holder") -> str:
+    from cli import words
+
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
+    ago = words.duration(max(0.0, time.time() - driver.heartbeat))
+    return f"process {driver.pid} on {driver.host}, since {since}, last heartbeat {ago} ago"

@@ -1,0 +1,44 @@
+"""Open the study that a command names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cli.options import DEFAULT_STORAGE
+from trainables.errors import InputError
+from tuning.catalogue import find_study
+from tuning.layout import StudyFolder
+from tuning.lock import Holder, holder
+from tuning.record import StudyRecord, read_record
+
+
+@dataclass(frozen=True)
+class OpenedStudy:
+    """A study as its journal and its lock tell it at this moment."""
+
+    folder: StudyFolder
+    record: StudyRecord
+    driver: Holder | None
+    """The driver that works on it or did last."""
+
+    @property
+    def driver_died(self) -> bool:
+        """The journal says `running`, but nobody is there."""
+        return self.record.state == "running" and not (self.driver and self.driver.alive)
+
+
+def open_study(storage: Path, name: str) -> OpenedStudy:
+    """Read a study.
+
+    Raises:
+        InputError: there is no such study, its journal is unreadable, or its first driver has written nothing yet.
+    """
+    folder = find_study(storage, name)
+    driver = holder(folder)
+    if folder.journal.stat().st_size == 0:
+        raise InputError(f"study {name!r} has not begun yet: its journal is empty")
+    return OpenedStudy(folder, read_record(folder.journal), driver)
+
+
+def storage_option(storage: Path) -> str:
+    """What a command needs to find the same storage folder: nothing for the default one."""
+    return "" if storage == DEFAULT_STORAGE else f" --storage {storage}"

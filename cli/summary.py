@@ -1,0 +1,54 @@
+"""What `run` and `resume` say at the end: what came out, and what to do next."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from cli import words
+from cli.studies import open_study, storage_option
+from tuning.results import StudyResults, study_results
+from tuning.tracking_state import read_run_ids
+
+
+def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], None] | None) -> None:
+    """Print the study's results with `print_json`, or a few lines for a person."""
+    study = open_study(storage, name)
+    results = study_results(study.record, read_run_ids(study.folder))
+    if print_json is not None:
+        print_json(results)
+        return
+    print()
+    print(f"study {name} {results.state}: {results.reason}")
+    print(
+        f"{len(results.trials)} trials in {words.duration(study.record.search_seconds)}: {words.counts(results.counts())}"
+    )
+    for line in champion_lines(results):
+        print(line)
+    if study.record.champion_model is not None:
+        print(f"model: {study.record.champion_model.model_uri}")
+    for line in _next_steps(name, storage_option(storage)):
+        print(line)
+
+
+def champion_lines(results: StudyResults) -> list[str]:
+    """The champion with its parameters, one a line; nothing if there is none."""
+    champion = results.champion
+    if champion is None:
+        return []
+    width = max(map(len, champion.params), default=0)
+    value = words.metric(results.objective, champion.value)
+    return [
+        f"champion: trial {champion.number}, {results.objective} {value} at epoch {champion.best_epoch}",
+        *(f"  {path:<{width}}  {words.number(value)}" for path, value in champion.params.items()),
+    ]
+
+
+def _next_steps(name: str, storage: str) -> list[str]:
+    steps = {
+        f"tune-cli results {name}{storage}": "every trial",
+        f"tune-cli ui{storage}": "compare them in the browser",
+        f"tune-cli test {name}{storage}": "the champion's accuracy on images that no trial has seen",
+    }
+    width = max(map(len, steps))
+    return ["", "next:", *(f"  {command:<{width}}  {purpose}" for command, purpose in steps.items())]

@@ -1,0 +1,58 @@
+"""How numbers, times and parameters are written for people."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tuning.journal import TrialState
+
+STATES: dict[TrialState, str] = {
+    "completed": "completed",
+    "stopped": "stopped early",
+    "failed": "failed",
+    "infeasible": "infeasible",
+    "running": "running",
+    "proposed": "waiting",
+}
+"""What each state of a trial is called, in the order in which they are listed."""
+
+
+def metric(name: str, value: float | None) -> str:
+    """A metric: accuracies in percent, anything else with four digits; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """`4.2s`, `3m05s`, `2h07m`, `3d04h`."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m{rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours < 24 else f"{hours // 24}d{hours % 24:02d}h"
+
+
+def number(value: object) -> str:
+    """A parameter's value: floats with four digits, the rest as it is."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def parameters(params: Mapping[str, Any]) -> str:
+    """`filters=32 learning_rate=0.001`, with paths shortened where that is unambiguous."""
+    short = short_names(params)
+    return " ".join(f"{short[path]}={number(value)}" for path, value in params.items())
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """Each path to its last part, or to itself where two paths end alike (`model.name`, `optimizer.name`)."""
+    every = list(paths)
+    ends = Counter(path.rpartition(".")[2] for path in every)
+    return {path: end if ends[end := path.rpartition(".")[2]] == 1 else path for path in every}
+
+
+def counts(by_state: Mapping[TrialState, int]) -> str:
+    """`12 completed, 3 stopped early, 1 failed`, leaving out what is zero."""
+    return ", ".join(f"{by_state[state]} {word}" for state, word in STATES.items() if by_state.get(state)) or "none yet"

@@ -1,0 +1,108 @@
+"""What a study found, as plain objects that print as JSON. These names are an interface: other programs rely on them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from trainables.config.base import Config
+from tuning.journal import TrialState
+from tuning.record import StudyRecord, TrialRecord
+
+StudyState = Literal["running", "finished", "interrupted", "failed"]
+
+
+class TrialResult(Config):
+    """One trial."""
+
+    number: int
+    state: TrialState
+    reason: str
+    """Why it was stopped, failed or infeasible; empty otherwise."""
+    params: dict[str, Any]
+    """Active parameters of the space: path to value."""
+    value: float | None
+    """The objective at its best epoch: what trials are ranked by. None before the first epoch."""
+    best_epoch: int | None
+    """Where that was, counted from 1; the weights kept are of this epoch."""
+    metrics: dict[str, float]
+    """As the trial's MLflow run shows them: the last epoch's, and `best_OBJECTIVE`, which equals `value`."""
+    size: dict[str, int]
+    """`parameters`, `macs`, `activation_bytes` of the model, for one image."""
+    epochs: int
+    """Epochs trained."""
+    duration_s: float
+    """Time on workers."""
+    run_id: str | None
+    """MLflow child run; None until it is written there."""
+
+
+class StudyResults(Config):
+    """One study."""
+
+    study: str
+    state: StudyState
+    reason: str
+    """Why it ended; empty while it runs."""
+    objective: str
+    """The metric that the champion is best in."""
+    mode: Literal["max", "min"]
+    champion: TrialResult | None
+    """The same object as in `trials`; None before a trial has been completed or stopped."""
+    trials: tuple[TrialResult, ...]
+    """By number."""
+
+    def ranked(self) -> list[TrialResult]:
+        """Trials with a value, best first, the earlier first among equals; failed ones cannot win and are left out."""
+        sign = -1.0 if self.mode == "max" else 1.0
+        eligible = [
+            (sign * trial.value, trial.number, trial)
+            for trial in self.trials
+            if trial.value is not None and trial.state not in ("failed", "infeasible")
+        ]
+        return [trial for _, _, trial in sorted(eligible, key=lambda ranked: ranked[:2])]
+
+    def counts(self) -> Counter[TrialState]:
+        """How many trials are in each state."""
+        return Counter(trial.state for trial in self.trials)
+
+
+def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_died: bool = False) -> StudyResults:
+    """Results of a study so far.
+
+    Args:
+        record: The study as its journal tells it.
+        run_ids: Trial number to MLflow run; trials that are not in MLflow yet are left out.
+        driver_died: The journal says `running`, but no driver is alive: the state is `interrupted`.
+    """
+    search = record.config.search
+    trials = tuple(_trial_result(trial, record, run_ids.get(trial.number)) for trial in record.trials)
+    champion = record.champion
+    died = driver_died and record.state == "running"
+    return StudyResults(
+        study=record.config.name,
+        state="interrupted" if died else record.state,
+        reason="the driver died" if died else record.reason,
+        objective=search.objective,
+        mode=search.mode,
+        champion=None if champion is None else next(trial for trial in trials if trial.number == champion.number),
+        trials=trials,
+    )
+
+
+def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -> TrialResult:
+    search = record.config.search
+    value = trial.best_value(search.objective, search.mode)
+    best = {} if value is None else {f"best_{search.objective}": value}
+    return TrialResult(
+        number=trial.number,
+        state=trial.state,
+        reason=trial.reason,
+        params=trial.params,
+        value=value,
+        best_epoch=trial.best_epoch(search.objective, search.mode),
+        metrics={**trial.epochs[-1], **best} if trial.epochs else {},
+        size=trial.size,
+        epochs=len(trial.epochs),
+        duration_s=trial.duration_s,
+        run_id=run_id,
+    )
