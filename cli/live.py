@@ -5,7 +5,7 @@ from collections import OrderedDict
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -73,7 +73,7 @@ class LiveTable:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw everything as of now."""
         with self._lock:
-            parts = [self._heading()]
+            parts: list[RenderableType] = [self._heading()]
             if self._step is not None:
                 parts.append(_bar(*self._step))
             if self._progress.name:
@@ -86,9 +86,9 @@ class LiveTable:
         heading = Text(name, style="bold", no_wrap=True, overflow="ellipsis")
         return heading.append(f"{' · ' if name else ''}{self._phase}", style="not bold")
 
-    def _study(self, height: int) -> list[Text | Table]:
+    def _study(self, height: int) -> list[RenderableType]:
         progress = self._progress
-        parts: list[Text | Table] = [
+        parts: list[RenderableType] = [
             _bar("trials", progress.done, progress.trials_wanted),
             _line(self._times()),
             _states(progress),
@@ -107,18 +107,12 @@ class LiveTable:
         return f"time {spent}" + ("" if remaining is None else f", about {words.duration(remaining)} to go")
 
     def _warning_lines(self) -> list[Text]:
-        every = list(self._warnings.items())
-        shown = every if self._ended else every[-_WARNINGS_SHOWN:]
-        overflow = "fold" if self._ended else "ellipsis"
-        return [
-            Text(
-                f"warning: {text}" + (f" ({times} times)" if times > 1 else ""),
-                style="yellow",
-                no_wrap=not self._ended,
-                overflow=overflow,
-            )
-            for text, times in shown
+        said = [
+            f"warning: {text}" + (f" ({times} times)" if times > 1 else "") for text, times in self._warnings.items()
         ]
+        if self._ended:
+            return [Text(line, style="yellow", overflow="fold") for line in said]
+        return [_line(line, style="yellow") for line in said[-_WARNINGS_SHOWN:]]
 
 
 def _line(text: str, style: str = "") -> Text:
@@ -145,7 +139,7 @@ def _states(progress: StudyProgress) -> Text:
     return line
 
 
-def _best(objective: str, leader: Leader) -> list[Text | Table]:
+def _best(objective: str, leader: Leader) -> list[Text]:
     value = words.metric(objective, leader.value)
     return [
         _line(f"best {objective} {value}, trial {leader.number}, epoch {leader.epoch}", style="bold green"),

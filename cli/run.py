@@ -1,6 +1,5 @@
 """`run` and `resume`: start a study, or take one up again."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer

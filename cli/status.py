@@ -39,10 +39,12 @@ def status(
 
 def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
+    from cli.studies import storage_option
     from tuning.catalogue import find_study
     from tuning.lock import holder
 
     folder = find_study(storage, name)
+    go_on = f"`tune-cli resume {name}{storage_option(storage)}`"
     driver = holder(folder)
     if driver is None or not driver.alive:
         print(f"nothing to stop: no driver works on study {name}")
@@ -58,10 +60,10 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
         if time.monotonic() > deadline:
             raise StudyFailedError(
                 f"process {driver.pid} has not ended {_STOP_SECONDS:.0f} s after it was asked to; "
-                f"`kill -9 {driver.pid}` ends it at once, and `tune-cli resume {name}` goes on without loss"
+                f"`kill -9 {driver.pid}` ends it at once, and {go_on} goes on without loss"
             )
         time.sleep(0.2)
-    print(f"study {name} stopped; go on with `tune-cli resume {name}`")
+    print(f"study {name} stopped; go on with {go_on}")
 
 
 def _print(study: "OpenedStudy", storage: Path) -> None:

@@ -20,9 +20,8 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
         return
     print()
     print(f"study {name} {results.state}: {results.reason}")
-    print(
-        f"{len(results.trials)} trials in {words.duration(study.record.search_seconds)}: {words.counts(results.counts())}"
-    )
+    took = words.duration(study.record.search_seconds)
+    print(f"{len(results.trials)} trials in {took}: {words.counts(results.counts())}")
     for line in champion_lines(results):
         print(line)
     if study.record.champion_model is not None:

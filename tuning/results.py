@@ -1,4 +1,4 @@
-"""What a study found, as plain objects that print as JSON. These names are an interface: other programs rely on them."""
+"""What a study found, as plain objects that print as JSON. Other programs rely on these names."""
 
 from collections import Counter
 from collections.abc import Mapping
