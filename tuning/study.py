@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from trainables.data.manifest import split_manifest
 from trainables.data.training_data import TrainingData, prepare_training_data
 
 from search_spaces.schema import StudyConfig
@@ -28,7 +29,7 @@ from tuning.record import StudyRecord, read_record
 from tuning.recorder import Recorder
 from tuning.search import Search
 from tuning.signals import stop_requests
-from tuning.tracking import Mirror, check_reachable, resolve_tracking_uri
+from tuning.tracking import Mirror, TrackingError, check_reachable, resolve_tracking_uri
 
 _LAST_WORDS_SECONDS = 60.0
 """How long a finished study waits for a slow tracking server before it leaves the rest to `tune-cli sync`."""
@@ -141,7 +142,7 @@ def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer:
 
 def _drive(study: _Prepared) -> StudyRecord:
     """Work on the study until its end, from whatever its journal says."""
-    study.folder.manifest.write_text(json.dumps(study.data.manifest(), indent=1))
+    study.folder.manifest.write_text(json.dumps(split_manifest(study.config.data, study.data), indent=1))
     with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
         recorder.record(_opening(study))
         with _mirrored(study):
@@ -186,7 +187,10 @@ def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord
         raise StudyFailedError(reason)
     recorder.record(StudyEnded(state="finished", reason=ended.reason))
     study.observer.phase("registering the champion's model")
-    recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
+    try:
+        recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
+    except TrackingError as error:
+        study.observer.warning(f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.name}`")
     return recorder.study()
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from trainables.config import TrialConfig
 from trainables.data.augmentation import Augmenter
-from trainables.data.batches import iterate_batches
+from trainables.data.batches import count_batches, iterate_batches
 from trainables.data.training_data import TrainingData
 from trainables.errors import DivergedError, InfeasibleError
 from trainables.models.classifier import Classifier
@@ -121,7 +121,7 @@ class _Run:
         config, data = self._config, self._data
         self._forward.train()
         total = torch.zeros((), device=self._compute.device)
-        steps = max(math.ceil(len(data.train_indices) / config.training.batch_size), 1)
+        steps = count_batches(len(data.train_indices), config.training.batch_size, training=True)
         done, losses = len(self.history), [epoch["val_loss"] for epoch in self.history]
         batches = iterate_batches(
             data.images,
@@ -131,14 +131,12 @@ class _Run:
             self._compute.device,
             self._generator,
         )
-        taken = 0
         for step, (images, labels) in enumerate(batches):
             epoch = done + step / steps
             factor = learning_rate_factor(config.schedule, epoch, config.training.max_epochs, losses)
             set_learning_rate(self._optimizer, factor)
             total += self._train_batch(images, labels)
-            taken += 1
-        return float(total) / taken
+        return float(total) / steps
 
     def _train_batch(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One step of the optimizer; the loss, detached."""

@@ -1,0 +1,142 @@
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainables.config import DataConfig, TrialConfig
+from trainables.data.training_data import TrainingData, open_training_data
+from trainables.errors import DivergedError, InfeasibleError
+from trainables.training import loop
+from trainables.training.checkpoint import load_best
+from trainables.training.loop import Metrics, Objective, build_classifier, train
+
+
+@pytest.fixture(scope="module")
+def data_config(tmp_path_factory: pytest.TempPathFactory) -> DataConfig:
+    return DataConfig(dataset="digits", cache_dir=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def data(data_config: DataConfig) -> TrainingData:
+    return open_training_data(data_config)
+
+
+def _trial(data_config: DataConfig, **sections: dict[str, object]) -> TrialConfig:
+    base: dict[str, object] = {
+        "data": data_config,
+        "model": {"name": "cnn", "blocks": 2, "filters": 8, "dense_units": 16, "dropout": 0.1},
+        "optimizer": {"name": "adamw", "learning_rate": 0.01},
+        "schedule": {"name": "cosine"},
+        "augmentation": {"crop_padding": 1},
+        "training": {"max_epochs": 4, "checkpoint_seconds": 0.0, "precision": "fp32"},
+    }
+    for name, section in sections.items():
+        base[name] = {**base[name], **section} if isinstance(base[name], dict) else section  # type: ignore[dict-item]
+    return TrialConfig.model_validate(base)
+
+
+def _numbers(history: list[Metrics]) -> list[Metrics]:
+    """Everything but the clock."""
+    return [{name: value for name, value in epoch.items() if name != "epoch_seconds"} for epoch in history]
+
+
+def test_a_small_cnn_learns_the_digits(data_config: DataConfig, data: TrainingData) -> None:
+    history = list(train(_trial(data_config, training={"max_epochs": 8}), data))
+    assert len(history) == 8
+    assert history[-1]["val_accuracy"] > 0.9
+    assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+def test_equal_seeds_give_equal_numbers_and_other_seeds_do_not(data_config: DataConfig, data: TrainingData) -> None:
+    def run(seed: int) -> list[Metrics]:
+        return _numbers(list(train(_trial(data_config, training={"seed": seed, "max_epochs": 2}), data)))
+
+    assert run(1) == run(1)
+    assert run(1) != run(2)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "asgd"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau"])
+def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
+    data_config: DataConfig, data: TrainingData, tmp_path: Path, optimizer: str, schedule: str
+) -> None:
+    config = _trial(data_config, optimizer={"name": optimizer}, schedule={"name": schedule}, augmentation={"mixup": 0.2})
+    whole = list(train(config, data, folder=tmp_path / "whole"))
+    list(islice(train(config, data, folder=tmp_path / "parts"), 2))
+    torch.manual_seed(12345)  # another trial may have used the process in between
+    resumed = list(train(config, data, folder=tmp_path / "parts"))
+    assert _numbers(resumed) == _numbers(whole)
+    weights, again = load_best(tmp_path / "whole"), load_best(tmp_path / "parts")
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+def test_a_finished_trial_is_read_back_and_not_trained_again(
+    data_config: DataConfig, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = _trial(data_config)
+    whole = list(train(config, data, folder=tmp_path))
+    monkeypatch.setattr(loop, "evaluate", None)
+    assert list(train(config, data, folder=tmp_path)) == whole
+
+
+def test_checkpoints_wait_for_their_time_but_the_last_epoch_is_always_kept(
+    data_config: DataConfig, data: TrainingData, tmp_path: Path
+) -> None:
+    config = _trial(data_config, training={"checkpoint_seconds": 3600.0})
+    epochs = train(config, data, folder=tmp_path)
+    next(epochs)
+    assert not (tmp_path / "last.pt").exists()
+    list(epochs)
+    assert (tmp_path / "last.pt").exists()
+
+
+def test_the_best_epochs_weights_are_kept(data_config: DataConfig, data: TrainingData, tmp_path: Path) -> None:
+    # A learning rate that explodes ruins what the first epoch learnt.
+    config = _trial(
+        data_config, schedule={"name": "exponential", "gamma": 60.0}, training={"max_epochs": 3}, model={"dropout": 0.0}
+    )
+    objective = Objective("val_accuracy", "max")
+    history = list(train(config, data, folder=tmp_path, objective=objective))
+    best = max(range(3), key=lambda epoch: history[epoch]["val_accuracy"])
+    assert best < 2
+    classifier = build_classifier(config, data)
+    classifier.load_state_dict(load_best(tmp_path))
+    classifier.eval()
+    with torch.no_grad():
+        logits = classifier(data.images[data.validation_indices])
+    accuracy = (logits.argmax(1) == data.labels[data.validation_indices]).double().mean()
+    assert float(accuracy) == pytest.approx(history[best]["val_accuracy"])
+
+
+def test_a_diverging_trial_ends_with_its_reason(data_config: DataConfig, data: TrainingData) -> None:
+    config = _trial(data_config, optimizer={"name": "sgd", "learning_rate": 1e18}, model={"batch_norm": False})
+    with pytest.raises(DivergedError, match="loss is .* after epoch 1"):
+        list(train(config, data))
+
+
+def test_out_of_memory_is_an_answer(data_config: DataConfig, data: TrainingData) -> None:
+    config = _trial(data_config, model={"name": "fully_connected", "hidden": [10**7, 10**7]})
+    config = config.model_copy(update={"model": config.model})
+    with pytest.raises(InfeasibleError, match="out of memory"):
+        list(train(config, data))
+
+
+def test_a_configuration_that_cannot_be_built_is_infeasible(data_config: DataConfig, data: TrainingData) -> None:
+    with pytest.raises(InfeasibleError):
+        list(train(_trial(data_config, model={"blocks": 6}), data))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_smoothing_and_clipping_train(
+    data_config: DataConfig, data: TrainingData, smoothing: float, clip: float | None
+) -> None:
+    config = _trial(data_config, training={"label_smoothing": smoothing, "gradient_clip": clip, "max_epochs": 1})
+    (metrics,) = train(config, data)
+    assert 0.0 < metrics["val_accuracy"] <= 1.0
+
+
+def test_bf16_learns_as_well(data_config: DataConfig, data: TrainingData) -> None:
+    history = list(train(_trial(data_config, training={"max_epochs": 6, "precision": "bf16"}), data))
+    assert history[-1]["val_accuracy"] > 0.9

@@ -1,0 +1,111 @@
+"""Follows the journal into MLflow. MLflow may be slow, down or new: the journal waits, the study does not."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+from filelock import FileLock, Timeout
+
+from trainables.errors import InputError
+from tuning.layout import StudyFolder
+from tuning.tracking.session import Session
+from tuning.tracking.store import Store, TrackingError
+from tuning.tracking_state import masked, read_state
+
+_POLL_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """How far MLflow is behind the journal."""
+
+    events_waiting: int
+    """In the journal and not yet in MLflow."""
+    failing_since: float | None
+    """Time of the first failure in a row, seconds since 1970; None while all is well."""
+    problem: str
+    """What the last failure said; empty while all is well."""
+    left_out: tuple[str, ...] = ()
+    """What MLflow refused for good, for example because a person deleted the run."""
+
+
+class Mirror:
+    """Brings MLflow up to one study's journal. At most one at a time for a study, whatever the process."""
+
+    def __init__(self, folder: StudyFolder, tracking_uri: str) -> None:
+        """Nothing is contacted yet."""
+        self._folder = folder
+        self._uri = tracking_uri
+        self._lock = FileLock(folder.tracking.with_suffix(".lock"), thread_local=False)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._session: Session | None = None
+        self._failing_since: float | None = None
+        self._problem = ""
+        self._failed_ever = False
+        self._left_out: list[str] = []
+
+    def start(self) -> None:
+        """Follow the journal in a thread of its own until `close`."""
+        self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout_s: float) -> bool:
+        """Make one last attempt and stop; True if MLflow holds all of the journal. Waits no longer than told."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                return False
+            self._thread = None
+        health = self.health()
+        return health.events_waiting == 0 and not health.problem
+
+    def bring_up_to_date(self) -> None:
+        """Write all that is in the journal to MLflow, now.
+
+        Raises:
+            TrackingError: MLflow did not take it all; what is missing waits in the journal.
+        """
+        try:
+            with self._lock.acquire(timeout=0):
+                self._catch_up()
+        except Timeout as error:
+            raise TrackingError("another process is writing this study to MLflow at this moment") from error
+
+    def health(self) -> Health:
+        """How things stand; reads two small files."""
+        state = read_state(self._folder)
+        offset = state.offset if state is not None and state.tracking_uri == masked(self._uri) else 0
+        with open(self._folder.journal, "rb") as file:
+            file.seek(offset)
+            waiting = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+        return Health(waiting, self._failing_since, self._problem, tuple(self._left_out))
+
+    def _catch_up(self) -> None:
+        session = self._session or Session.connect(self._folder, Store(self._uri), self._uri)
+        # After a failure nobody knows what MLflow carried out: the next attempt connects anew, from what is saved.
+        self._session = None
+        self._left_out += session.catch_up()
+        self._session = session
+
+    def _follow(self) -> None:
+        wait, stopping = 0.0, False
+        while not stopping:
+            stopping = self._stop.wait(wait)
+            if stopping and self._failed_ever:
+                self._session = None  # a late answer to a failed request may have left a run twice: look once more
+            wait = _POLL_SECONDS if self._attempt() else min(max(2 * wait, 1.0), _LONGEST_WAIT_SECONDS)
+
+    def _attempt(self) -> bool:
+        """Try to catch up; False, with the problem noted for `health`, if that failed."""
+        try:
+            self.bring_up_to_date()
+        except (TrackingError, InputError, OSError) as error:
+            self._problem = str(error)
+            self._failing_since = self._failing_since or time.time()
+            self._failed_ever = True
+            return False
+        self._problem, self._failing_since = "", None
+        return True

@@ -1,0 +1,135 @@
+"""One connection of a study to MLflow: finds the study's runs, then writes the journal to them piece by piece."""
+
+import hashlib
+from itertools import islice
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from tuning.journal import read_events
+from tuning.layout import StudyFolder
+from tuning.tracking.provenance import source_tags
+from tuning.tracking.store import FoundRun, Store, TrackingError
+from tuning.tracking.translation import PARENT, STUDY_TAG, RunUpdate, Translator, child_tags
+from tuning.tracking_state import TrackingState, masked, read_state, write_state
+
+_EVENTS_AT_ONCE = 1000
+
+
+class Session:
+    """Everything written is written so that writing it again changes nothing; the position is saved after each piece."""
+
+    def __init__(self, folder: StudyFolder, store: Store, translator: Translator, state: TrackingState) -> None:
+        """`translator` has read exactly the first `state.offset` bytes."""
+        self._folder = folder
+        self._store = store
+        self._translator = translator
+        self._state = state
+
+    @classmethod
+    def connect(cls, folder: StudyFolder, store: Store, uri: str) -> Self:
+        """Find the study's runs by their tags, create its own run if there is none, and go to the saved position.
+
+        Raises:
+            TrackingError: MLflow did not answer, or refused.
+        """
+        first, after_first = next(read_events(folder.journal))
+        opening = Translator()
+        study_run = opening.translate([first])[PARENT]
+        experiment_id = store.experiment(opening.name, artifact_location(uri, folder))
+        found = store.find_runs(experiment_id, opening.study_id)
+        saved = read_state(folder)
+        if saved is not None and saved.tracking_uri != masked(uri):
+            saved = None
+        known = {PARENT: saved.parent_run_id} | saved.runs if saved is not None else {}
+        runs = _one_run_each(found, known, store)
+        if PARENT not in runs:
+            tags = source_tags() | {STUDY_TAG: opening.study_id}
+            runs[PARENT] = store.create_run(experiment_id, study_run.name, study_run.started, tags)
+        parent_run_id = runs.pop(PARENT)
+        if saved is None or saved.parent_run_id != parent_run_id:
+            saved = TrackingState(tracking_uri=masked(uri), experiment_id=experiment_id, parent_run_id=parent_run_id)
+        state = saved.model_copy(update={"runs": runs, "experiment_id": experiment_id})
+        return cls(folder, store, _translator_at(folder, state.offset), state)
+
+    def catch_up(self) -> list[str]:
+        """Write the journal from the saved position to its end; returns what MLflow refused for good, in words.
+
+        Raises:
+            TrackingError: MLflow did not take everything. Connect anew before trying again.
+        """
+        left_out: list[str] = []
+        while piece := list(islice(read_events(self._folder.journal, self._state.offset), _EVENTS_AT_ONCE)):
+            updates = self._translator.translate(event for event, _ in piece)
+            study = updates.pop(PARENT, None)
+            for number, update in updates.items():
+                left_out += self._write_trial(number, update)
+            if study is not None:
+                self._write(self._state.parent_run_id, study)
+            self._save(offset=piece[-1][1])
+        self._write_documents()
+        return left_out
+
+    def _write_trial(self, number: int, update: RunUpdate) -> list[str]:
+        run_id = self._state.runs.get(number)
+        if run_id is None and not update.name:
+            return [f"trial {number}: its run was deleted in MLflow"]
+        if update.name:
+            update.tags |= child_tags(self._state.parent_run_id)
+        if run_id is None:
+            run_id = self._store.create_run(self._state.experiment_id, update.name, update.started, update.tags)
+            self._state.runs[number] = run_id
+            update.tags.clear()
+        try:
+            self._write(run_id, update)
+        except TrackingError as error:
+            if not error.refused:
+                raise
+            self._store.check_active(self._state.parent_run_id)
+            return [f"trial {number}: {error}"]
+        return []
+
+    def _write(self, run_id: str, update: RunUpdate) -> None:
+        self._store.write(run_id, update.params, update.metrics, update.tags)
+        if update.status is not None:
+            self._store.set_status(run_id, update.status, update.ended)
+
+    def _write_documents(self) -> None:
+        for path, text in self._translator.documents.items():
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            if self._state.documents.get(path) != digest:
+                self._store.write_document(self._state.parent_run_id, path, text)
+                self._save(documents=self._state.documents | {path: digest})
+
+    def _save(self, **changes: object) -> None:
+        self._state = self._state.model_copy(update=changes)
+        write_state(self._folder, self._state)
+
+
+def artifact_location(uri: str, folder: StudyFolder) -> str | None:
+    """Where a new experiment keeps its files: the server decides; for a database it is `mlartifacts` beside it."""
+    if uri.startswith(("http://", "https://", "databricks")):
+        return None
+    path = urlsplit(uri).path.removeprefix("/") if uri.startswith("sqlite:") else ""
+    beside = Path(path).resolve().parent if path else folder.storage.resolve().parent
+    return (beside / "mlartifacts" / folder.name).as_uri()
+
+
+def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) -> dict[int, str]:
+    """Run by trial number, `PARENT` for the study's own. A request that failed and was carried out after all may
+    have left a second run: the known one stays, else the oldest."""
+    runs: dict[int, str] = {}
+    for run in sorted(found, key=lambda run: run.run_id not in known.values()):
+        number = PARENT if run.number is None else run.number
+        if number in runs:
+            store.delete_run(run.run_id)
+        else:
+            runs[number] = run.run_id
+    return runs
+
+
+def _translator_at(folder: StudyFolder, offset: int) -> Translator:
+    """A translator that has read the journal up to `offset`."""
+    translator = Translator()
+    translator.translate(event for event, end in read_events(folder.journal) if end <= offset)
+    return translator
