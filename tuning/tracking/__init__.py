@@ -5,13 +5,16 @@ Importing this package imports MLflow (over a second): do it inside a command.
 
     translation    events -> what each run should hold                     knows no MLflow
     store          runs, batches, artifacts                                 the one file that imports MLflow
-    mirror         follows the journal, saves its position, waits and retries
+    session        finds the study's runs, writes the journal to them, saves its position
+    mirror         a thread that keeps at it, waits and retries
+    reachable      asked once before a study starts
     registry       the champion's model
 """
 
 from tuning.tracking.mirror import Health, Mirror
+from tuning.tracking.reachable import check_reachable
 from tuning.tracking.registry import log_champion, resolve_model_uri
-from tuning.tracking.store import TrackingError, check_reachable
+from tuning.tracking.store import TrackingError
 from tuning.tracking_state import read_run_ids, resolve_tracking_uri
 
 __all__ = [

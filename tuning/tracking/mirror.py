@@ -3,6 +3,7 @@
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -13,6 +14,8 @@ from tuning.tracking.store import Store, TrackingError
 from tuning.tracking_state import masked, read_state
 
 _POLL_SECONDS = 1.0
+_LOCK_SECONDS = 30.0
+"""For another thread or process that writes the same study, as `tune-cli sync` beside a driver."""
 _LONGEST_WAIT_SECONDS = 30.0
 
 
@@ -69,7 +72,7 @@ class Mirror:
             TrackingError: MLflow did not take it all; what is missing waits in the journal.
         """
         try:
-            with self._lock.acquire(timeout=0):
+            with self._lock.acquire(timeout=_LOCK_SECONDS):
                 self._catch_up()
         except Timeout as error:
             raise TrackingError("another process is writing this study to MLflow at this moment") from error
@@ -78,15 +81,16 @@ class Mirror:
         """How things stand; reads two small files."""
         state = read_state(self._folder)
         offset = state.offset if state is not None and state.tracking_uri == masked(self._uri) else 0
-        with open(self._folder.journal, "rb") as file:
-            file.seek(offset)
-            waiting = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+        waiting = _count_lines(self._folder.journal, offset)
         return Health(waiting, self._failing_since, self._problem, tuple(self._left_out))
 
     def _catch_up(self) -> None:
-        session = self._session or Session.connect(self._folder, Store(self._uri), self._uri)
-        # After a failure nobody knows what MLflow carried out: the next attempt connects anew, from what is saved.
-        self._session = None
+        if not self._folder.journal.exists() or self._folder.journal.stat().st_size == 0:
+            return
+        session, self._session = self._session, None
+        # Connect anew after a failure (nobody knows what MLflow carried out) and after another process has written.
+        if session is None or not session.is_current():
+            session = Session.connect(self._folder, Store(self._uri), self._uri)
         self._left_out += session.catch_up()
         self._session = session
 
@@ -109,3 +113,12 @@ class Mirror:
             return False
         self._problem, self._failing_since = "", None
         return True
+
+
+def _count_lines(path: Path, start: int) -> int:
+    """Complete lines from byte `start` on; 0 without a file."""
+    if not path.exists():
+        return 0
+    with open(path, "rb") as file:
+        file.seek(start)
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))

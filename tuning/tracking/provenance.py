@@ -11,7 +11,11 @@ _LIBRARIES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
 
 def source_tags() -> dict[str, str]:
     """Python and library versions, and the git commit where the program runs from a checkout."""
-    tags = {"mlflow.source.name": "tune-cli", "mlflow.source.type": "LOCAL", "version.python": platform.python_version()}
+    tags = {
+        "mlflow.source.name": "tune-cli",
+        "mlflow.source.type": "LOCAL",
+        "version.python": platform.python_version(),
+    }
     for library in _LIBRARIES:
         try:
             tags[f"version.{library}"] = version(library)

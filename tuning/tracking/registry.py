@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables.errors import InputError
-from tuning.journal import ChampionLogged, TrialProposed, read_events
+from tuning.journal import ChampionLogged, Event, TrialProposed, read_events
 from tuning.layout import StudyFolder
 from tuning.tracking.mirror import Mirror
 from tuning.tracking.store import Store, TrackingError, save_model
-from tuning.tracking.translation import STUDY_TAG, TRIAL_TAG, flatten
-from tuning.tracking_state import masked, read_state
+from tuning.tracking.translation import TRIAL_TAG, flatten
+from tuning.tracking_state import TrackingState, masked, read_state
 
 ALIAS = "champion"
 _WEIGHTS = "weights.pt"
@@ -24,17 +24,17 @@ _WEIGHTS = "weights.pt"
 def log_champion(
     folder: StudyFolder, tracking_uri: str, number: int, module: nn.Module, example: NDArray[np.float32]
 ) -> str:
-    """Log trial `number`'s model under its run, register it under the study's name with the alias `champion`.
+    """Log trial `number`'s model under its run and register it as the study's name with the alias `champion`.
 
     Doing it again, also after a crash halfway, finishes what is missing and adds nothing twice. The caller writes
-    `ChampionLogged` to the journal.
+    `ChampionLogged` to the journal; while that event is the last of its kind, the model is not even built again.
 
     Args:
         folder: the study.
         tracking_uri: address of MLflow.
         number: the trial.
         module: takes images N x C x H x W, float32 in [0, 1], and gives N x classes scores. Left as it is.
-        example: a few such images; the first becomes the model's input example.
+        example: such images; the first becomes the model's input example.
 
     Returns:
         `models:/NAME/VERSION`.
@@ -42,7 +42,59 @@ def log_champion(
     Raises:
         TrackingError: MLflow did not take it.
     """
-    for event, _ in read_events(folder.journal):
-        if isinstance(event, ChampionLogged):
-            logged = event
+    events = [event for event, _ in read_events(folder.journal)]
+    logged = [event for event in events if isinstance(event, ChampionLogged)]
+    if logged and logged[-1].number == number:
+        return logged[-1].model_uri
     Mirror(folder, tracking_uri).bring_up_to_date()
+    state = read_state(folder)
+    if state is None or number not in state.runs:
+        raise TrackingError(f"trial {number} has no run in MLflow at {masked(tracking_uri)}; was it deleted there?")
+    store, run_id = Store(tracking_uri), state.runs[number]
+    model_id = store.find_model(state.experiment_id, run_id)
+    if model_id is None:
+        model_id = _log(store, state, folder.name, run_id, _params(events, number), module, example)
+    version = store.register(folder.name, model_id, run_id, ALIAS, {TRIAL_TAG: str(number)})
+    return f"models:/{folder.name}/{version}"
+
+
+def resolve_model_uri(model_uri: str, tracking_uri: str, destination: Path) -> Path:
+    """Fetch the weights of a model that this program registered, for example `models:/digits@champion`.
+
+    Returns:
+        A file in `destination` with a plain state dict: `torch.load(path, weights_only=True)`.
+
+    Raises:
+        InputError: no such model, or one that another program logged; or MLflow did not answer.
+    """
+    try:
+        return Store(tracking_uri).download(model_uri, f"extra_files/{_WEIGHTS}", destination)
+    except TrackingError as error:
+        raise InputError(
+            f"{model_uri} gives no weights from MLflow at {masked(tracking_uri)} ({error}); give a model that a study "
+            "registered here, as models:/NAME@champion or models:/NAME/VERSION"
+        ) from error
+
+
+def _log(
+    store: Store,
+    state: TrackingState,
+    name: str,
+    run_id: str,
+    params: dict[str, str],
+    module: nn.Module,
+    example: NDArray[np.float32],
+) -> str:
+    ready = copy.deepcopy(module).cpu().eval()
+    with torch.inference_mode():
+        scores = ready(torch.from_numpy(example[:1]))
+    with tempfile.TemporaryDirectory() as temporary:
+        weights, files = Path(temporary) / _WEIGHTS, Path(temporary) / "model"
+        torch.save(ready.state_dict(), weights)
+        save_model(files, ready, example[:1], scores.shape[1], [weights])
+        return store.log_model(state.experiment_id, run_id, name, params, files)
+
+
+def _params(events: list[Event], number: int) -> dict[str, str]:
+    proposed = (event for event in events if isinstance(event, TrialProposed) and event.number == number)
+    return flatten(next(proposed).params)

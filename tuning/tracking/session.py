@@ -1,7 +1,7 @@
 """One connection of a study to MLflow: finds the study's runs, then writes the journal to them piece by piece."""
 
 import hashlib
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ _EVENTS_AT_ONCE = 1000
 
 
 class Session:
-    """Everything written is written so that writing it again changes nothing; the position is saved after each piece."""
+    """Writing anything again changes nothing; the position is saved after each piece of the journal."""
 
     def __init__(self, folder: StudyFolder, store: Store, translator: Translator, state: TrackingState) -> None:
         """`translator` has read exactly the first `state.offset` bytes."""
@@ -33,7 +33,7 @@ class Session:
         Raises:
             TrackingError: MLflow did not answer, or refused.
         """
-        first, after_first = next(read_events(folder.journal))
+        first, _ = next(read_events(folder.journal))
         opening = Translator()
         study_run = opening.translate([first])[PARENT]
         experiment_id = store.experiment(opening.name, artifact_location(uri, folder))
@@ -50,7 +50,12 @@ class Session:
         if saved is None or saved.parent_run_id != parent_run_id:
             saved = TrackingState(tracking_uri=masked(uri), experiment_id=experiment_id, parent_run_id=parent_run_id)
         state = saved.model_copy(update={"runs": runs, "experiment_id": experiment_id})
+        write_state(folder, state)
         return cls(folder, store, _translator_at(folder, state.offset), state)
+
+    def is_current(self) -> bool:
+        """Whether nobody else has moved the saved position since."""
+        return read_state(self._folder) == self._state
 
     def catch_up(self) -> list[str]:
         """Write the journal from the saved position to its end; returns what MLflow refused for good, in words.
@@ -131,5 +136,6 @@ def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) ->
 def _translator_at(folder: StudyFolder, offset: int) -> Translator:
     """A translator that has read the journal up to `offset`."""
     translator = Translator()
-    translator.translate(event for event, end in read_events(folder.journal) if end <= offset)
+    before = takewhile(lambda read: read[1] <= offset, read_events(folder.journal))
+    translator.translate(event for event, _ in before)
     return translator

@@ -18,20 +18,20 @@ os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 # ourselves and look first.
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 
-import mlflow  # noqa: E402
-import mlflow.artifacts  # noqa: E402
-import mlflow.pytorch  # noqa: E402
-import numpy as np  # noqa: E402
-from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, RunTag, ViewType  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from mlflow.models import Model, ModelSignature  # noqa: E402
-from mlflow.types import Schema, TensorSpec  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-from torch import nn  # noqa: E402
+import mlflow
+import mlflow.artifacts
+import mlflow.pytorch
+import numpy as np
+from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
+from torch import nn
 
-import trainables  # noqa: E402
-from trainables.errors import TuneError  # noqa: E402
-from tuning.tracking.translation import STUDY_TAG, TRIAL_TAG, Point, RunStatus  # noqa: E402
+import trainables
+from trainables.errors import TuneError
+from tuning.tracking.translation import STUDY_TAG, TRIAL_TAG, Point, RunStatus
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -133,9 +133,7 @@ class Store:
         with self._client() as client:
             client.delete_run(run_id)
 
-    def write(
-        self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]
-    ) -> None:
+    def write(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
         """Add all of it; what is there already stays as it is. MLflow's client cuts it into batches."""
         with self._client() as client:
             client.log_batch(
@@ -167,7 +165,9 @@ class Store:
     def log_model(self, experiment_id: str, run_id: str, name: str, params: Mapping[str, str], files: Path) -> str:
         """Upload the model that `save_model` wrote to `files` as an outcome of `run_id`; returns the model's id."""
         with self._client() as client:
-            model = client.create_logged_model(experiment_id, name, run_id, params=dict(params), model_type="classifier")
+            model = client.create_logged_model(
+                experiment_id, name, run_id, params=dict(params), model_type="classifier"
+            )
             description = Model.load(str(files))
             description.model_id, description.run_id = model.model_id, run_id
             description.artifact_path = model.artifact_location
