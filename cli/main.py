@@ -1,4 +1,4 @@
-"""The console command: every subcommand, and what an error or a signal becomes at the shell.
+"""The console command: every subcommand, and what an error becomes at the shell.
 
 Exit codes: 0 done, 1 the study failed, 2 the input is wrong, 130 interrupted. Modules imported here import nothing
 heavy themselves, so that `tune-cli --help` answers at once.
@@ -8,9 +8,9 @@ import sys
 
 import typer
 
-from cli import results, run, status
+from cli import data, results, run, sealed_test, status, sync, ui, zoo
 from cli.packages import check_packages
-from trainables.errors import InputError, TuneError
+from trainables.errors import InputError, StudyInterruptedError, TuneError
 
 app = typer.Typer(
     help="Search for the best image classifier: one YAML file, one command.",
@@ -19,18 +19,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run.run)
-app.command()(run.resume)
-app.command()(results.results)
-app.command()(status.status)
-app.command()(status.stop)
+app.command("run")(run.run)
+app.command("resume")(run.resume)
+app.command("results")(results.results)
+app.command("test")(sealed_test.open_test)
+app.command("status")(status.status)
+app.command("stop")(status.stop)
+app.command("sync")(sync.sync)
+app.command("ui")(ui.ui)
+app.command("zoo")(zoo.zoo)
+
+_data = typer.Typer(help="Prepare and look at a study's images.", no_args_is_help=True)
+_data.command("prepare")(data.prepare)
+_data.command("info")(data.info)
+app.add_typer(_data, name="data")
 
 
 def main() -> None:
-    """Run the command line; errors meant for a person end in their message and an exit code, not in a traceback."""
+    """Run the command line; an error meant for a person ends in its message and an exit code, not in a traceback."""
     try:
         check_packages()
         app(prog_name="tune-cli")
     except TuneError as error:
         print(error, file=sys.stderr)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: TuneError) -> int:
+    if isinstance(error, InputError):
+        return 2
+    return 130 if isinstance(error, StudyInterruptedError) else 1

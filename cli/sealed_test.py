@@ -1,0 +1,48 @@
+"""`test`: open the sealed test split for a study's champion."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, TrackingUri
+
+if TYPE_CHECKING:
+    from tuning.sealed_test import TestReport
+
+
+def open_test(
+    name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None, json: Json = False
+) -> None:
+    """Measure the champion on images that no trial has seen. Do it once: every opening is recorded."""
+    from cli.output import result_alone
+    from cli.sync import bring_to_mlflow
+    from cli.watch import watch
+    from tuning.catalogue import find_study
+    from tuning.tracking_state import resolve_tracking_uri
+
+    folder = find_study(storage, name)
+    uri = resolve_tracking_uri(tracking_uri, storage, folder)
+    with result_alone(json) as show:
+        from tuning.sealed_test import test_champion
+
+        with watch(on_stderr=True) as observer:
+            report = test_champion(folder, observer)
+        problem = bring_to_mlflow(folder, uri)
+        if problem is not None:
+            print(f"warning: {problem}; `tune-cli sync {name}` will bring it there", file=sys.stderr)
+        if json:
+            show(report)
+        else:
+            _print(report)
+
+
+def _print(report: "TestReport") -> None:
+    from cli import words
+
+    low, high = report.interval
+    print(f"trial {report.trial}, champion of study {report.study}, on {report.n} images that no trial has seen:")
+    print(f"accuracy {words.metric('accuracy', report.accuracy)}, 95 % interval {100 * low:.2f} to {100 * high:.2f} %")
+    width = max(map(len, report.per_class), default=0)
+    for name, accuracy in report.per_class.items():
+        print(f"  {name:<{width}}  {words.metric('accuracy', accuracy):>8}")
+    if report.openings > 1:
+        print(f"this was opening number {report.openings} of the test: read the number with that in mind")
