@@ -6,6 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pydantic import BaseModel
+from rich.console import Console
+
+_WIDTH_ELSEWHERE = 120
+"""Columns where standard output is no terminal."""
+
+
+def console() -> Console:
+    """Standard output for tables: text is printed as it is, colours only on a terminal and without NO_COLOR."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_ELSEWHERE
+    return Console(width=width, markup=False, highlight=False, emoji=False)
 
 
 @contextmanager
