@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search_spaces.fields import Kind, has_variants, numeric_kind, variants
-from search_spaces.messages import explain
+from search_spaces.messages import KeyProblem, explain
 from search_spaces.schema import StudyConfig, Value
 from trainables.config import TrialConfig
 from trainables.errors import InfeasibleError, InputError
@@ -25,26 +25,45 @@ def compose(study: StudyConfig, values: Mapping[str, Value]) -> TrialConfig:
         InfeasibleError: the values make no valid configuration together, for example a field that the chosen
             variant lacks. A loaded study was checked against this parameter by parameter, not in every combination.
     """
-    content = _raw_composition(study, values)
     try:
-        return TrialConfig.model_validate(content)
+        return TrialConfig.model_validate(_raw_composition(study, values))
     except ValidationError as error:
         raise InfeasibleError("; ".join(map(str, explain(error, TrialConfig)))) from error
+
+
+def composition_problems(study: StudyConfig, values: Mapping[str, Value]) -> list[KeyProblem]:
+    """Why `compose` would refuse the values; empty where it would not."""
+    try:
+        TrialConfig.model_validate(_raw_composition(study, values))
+    except ValidationError as error:
+        return explain(error, TrialConfig)
+    return []
 
 
 def parameter_order(study: StudyConfig) -> tuple[str, ...]:
     """The space's parameters, each after those that its `when` names.
 
     Raises:
-        InputError: the conditions run in a circle.
+        InputError: the conditions run in a circle; a loaded study's do not.
     """
-    graph = {
-        path: [key for key in parameter.when or {} if key in study.space] for path, parameter in study.space.items()
-    }
     try:
-        return tuple(TopologicalSorter(graph).static_order())
+        return tuple(_conditions(study).static_order())
     except CycleError as error:
-        raise InputError(f"`when` runs in a circle: {' -> '.join(reversed(error.args[1]))}") from error
+        raise InputError(f"`when` runs in a circle: {' -> '.join(error.args[1])}") from error
+
+
+def condition_cycle(study: StudyConfig) -> tuple[str, ...]:
+    """Parameters that wait for one another, the first again at the end; empty where none do."""
+    try:
+        _conditions(study).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return ()
+
+
+def _conditions(study: StudyConfig) -> TopologicalSorter[str]:
+    space = study.space
+    return TopologicalSorter({path: [key for key in space[path].when or {} if key in space] for path in space})
 
 
 def is_active(study: StudyConfig, path: str, values: Mapping[str, Value]) -> bool:

@@ -1,11 +1,13 @@
 """What fields a trial configuration has, read off its typed classes: sections, their variants, kinds of number."""
 
+from collections.abc import Iterable
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from search_spaces.messages import expected_of
 from trainables.config import Config, TrialConfig
 
 Kind = Literal["int", "float"]
@@ -47,6 +49,27 @@ def numeric_kind(path: str) -> Kind | None:
     if float in types:
         return "float"
     return "int" if int in types else None
+
+
+@cache
+def expected_value(path: str) -> str:
+    """What the field `section.field` takes, in words."""
+    words = dict.fromkeys(expected_of(cls, path.partition(".")[2]) for cls in owners(path).values())
+    return " or ".join(words)
+
+
+def field_paths(section: str | None = None, names: Iterable[str] | None = None) -> list[str]:
+    """Paths of all fields: of one section, of some of its variants, or of everything."""
+    sections = [section] if section else list(TrialConfig.model_fields)
+    return list(
+        dict.fromkeys(
+            f"{one}.{field}"
+            for one in sections
+            for name, cls in variants(one).items()
+            if names is None or name in names
+            for field in cls.model_fields
+        )
+    )
 
 
 def _field(cls: type[Config], path: str) -> FieldInfo:

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 
 from search_spaces.messages import KeyPath, KeyProblem, explain, nearest
 from search_spaces.overrides import apply_override, read_override
+from search_spaces.salvage import salvage
 from search_spaces.schema import StudyConfig
+from search_spaces.space_checks import check_space
 from search_spaces.yaml_file import Document, parse
 from trainables.errors import InputError
 
@@ -42,7 +44,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[s
         study = report.checked(content)
         if study is not None and not report.problems:
             return study
-    raise StudyFileError(report.lines())
+    raise StudyFileError(report.sentences())
 
 
 def _read(path: Path) -> str:
@@ -76,7 +78,8 @@ class _Report:
 
     def __init__(self, path: Path, document: Document) -> None:
         self.path = path
-        self.document = document
+        self.content = document.content
+        self.lines = dict(document.lines)
         self.problems: list[tuple[int, str]] = []
         """Line, for sorting, and the whole sentence; problems of overrides come last."""
         self.origins: dict[KeyPath, str] = {}
@@ -84,7 +87,7 @@ class _Report:
         for line, problem in document.problems:
             self.problems.append((line, f"{path}:{line}: {problem}"))
 
-    def lines(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """Every problem, in the order of the file."""
         return list(dict.fromkeys(text for _, text in sorted(self.problems, key=lambda problem: problem[0])))
 
@@ -95,7 +98,7 @@ class _Report:
             self.problems.append((_LAST, f"--set {override}: {problem}"))
             return
         prefixes = (problem.path[:length] for length in range(len(problem.path), 0, -1))
-        line = next((self.document.lines[path] for path in prefixes if path in self.document.lines), 1)
+        line = next((self.lines[path] for path in prefixes if path in self.lines), 1)
         self.problems.append((line, f"{self.path}:{line}: {problem}"))
 
     def _override_of(self, path: KeyPath) -> str | None:
@@ -103,41 +106,49 @@ class _Report:
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
-            if path[:length] in self.document.lines:
+            if path[:length] in self.lines:
                 break
         beneath = (text for key, text in self.origins.items() if key[: len(path)] == path)
-        return None if path in self.document.lines else next(beneath, None)
+        return None if path in self.lines else next(beneath, None)
 
     def is_mapping(self) -> bool:
         """Whether the file holds keys with values at its top; if not, a problem is noted."""
-        if self.document.content is None:
+        if self.content is None:
             self.add(KeyProblem((), "is empty; a study file has at least name, data and space"))
-        elif not isinstance(self.document.content, dict):
-            found = type(self.document.content).__name__
+        elif not isinstance(self.content, dict):
+            found = type(self.content).__name__
             self.add(KeyProblem((), f"holds a {found}; a study file has keys with values, such as `name: my-study`"))
-        return isinstance(self.document.content, dict)
+        return isinstance(self.content, dict)
 
     def overridden(self, overrides: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
         """The file's content with the overrides in place."""
-        content: dict[str, Any] = deepcopy(self.document.content)
+        content: dict[str, Any] = deepcopy(self.content)
         for text in overrides:
             path, value, problems = read_override(text, environment)
             refused = None if problems else apply_override(content, path, value)
             for problem in problems or [refused] if refused else problems:
                 self.problems.append((_LAST, f"--set {text}: {problem}"))
             if path:
-                self.origins = {key: origin for key, origin in self.origins.items() if key[: len(path)] != path}
+                for written in (self.origins, self.lines):
+                    for key in [key for key in written if key[: len(path)] == path]:
+                        del written[key]
                 self.origins[path] = text
         return content
 
     def checked(self, content: dict[str, Any]) -> StudyConfig | None:
-        """The study if its schema accepts it."""
+        """The study, or what its readable part makes, with every problem of schema and space noted."""
         try:
-            return StudyConfig.model_validate(content)
+            study: StudyConfig | None = StudyConfig.model_validate(content)
         except ValidationError as error:
-            for problem in explain(error, StudyConfig):
+            found = explain(error, StudyConfig)
+            for problem in found:
                 self.add(problem)
-            return None
+            study = salvage(content, found)
+        if study is not None:
+            written = content["space"] if isinstance(content.get("space"), dict) else {}
+            for problem in check_space(study, unreadable=written.keys() - study.space.keys()):
+                self.add(problem)
+        return study
 
 
 _LAST = 10**9

@@ -57,6 +57,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[KeyProblem]:
     return list(problems.values())
 
 
+def expected_of(model: type[BaseModel], field: str) -> str:
+    """What a field of a class takes, in words."""
+    root = _json_schema(model)
+    return _expected(root["properties"][field], root)
+
+
 def _explain_one(detail: Mapping[str, Any], path: KeyPath, schema: _Schema, root: _Schema) -> KeyProblem:
     received = detail["input"]
     match detail["type"]:
@@ -137,25 +143,25 @@ def _expected(schema: _Schema, root: _Schema) -> str:
     """What a field takes, in words."""
     schema = _resolved(schema, root)
     if "anyOf" in schema:
-        words = dict.fromkeys(_expected(member, root) for member in schema["anyOf"])
-        return " or ".join(words)
+        types = {member.get("type") for member in schema["anyOf"]}
+        hidden = {"null", "integer"} if "number" in types else {"null"}
+        members = [member for member in schema["anyOf"] if member.get("type") not in hidden]
+        return " or ".join(dict.fromkeys(_expected(member, root) for member in members))
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
         return f"one of: {', '.join(map(str, schema['enum']))}"
     match schema.get("type"):
         case "integer":
-            return "a whole number" + _limits(schema)
+            return f"a whole number{_limits(schema)}"
         case "number":
-            return "a number" + _limits(schema)
+            return f"a number{_limits(schema)}"
         case "boolean":
             return "true or false"
         case "string":
             return f"text: {schema['description'].split(';')[0].lower()}" if "pattern" in schema else "text"
         case "array":
             return f"a list of {_expected(schema['items'], root)}" if schema.get("items") else "a list"
-        case "null":
-            return "nothing"
     return "keys with values" if schema else "any value"
 
 

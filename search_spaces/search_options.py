@@ -1,5 +1,7 @@
 """Searchers and schedulers with their options, told apart by `name`; a plain name means all defaults."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -11,8 +13,11 @@ def _from_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
+ReductionFactor = Annotated[int, Field(ge=2)]
+
+
 class TpeConfig(Config):
-    """Tree-structured Parzen estimator, multivariate, grouped by condition."""
+    """Tree-structured Parzen estimator, multivariate, grouped by condition: the default, good for every space."""
 
     name: Literal["tpe"] = "tpe"
     startup_trials: PositiveInt = 10
@@ -20,12 +25,58 @@ class TpeConfig(Config):
 
 
 class RandomConfig(Config):
-    """Independent random draws."""
+    """Independent random draws: the baseline that every other searcher has to beat."""
 
     name: Literal["random"] = "random"
 
 
-SearcherConfig = Annotated[TpeConfig | RandomConfig, Field(discriminator="name"), BeforeValidator(_from_name)]
+class GridConfig(Config):
+    """Every configuration once, in an order shuffled by the seed; needs choices, integers or a step."""
+
+    name: Literal["grid"] = "grid"
+
+
+class GpConfig(Config):
+    """Gaussian process with expected improvement, for up to some hundred trials; refuses `when`."""
+
+    name: Literal["gp"] = "gp"
+    startup_trials: PositiveInt = 10
+    """Random proposals before the model is used."""
+
+
+class CmaEsConfig(Config):
+    """Covariance matrix adaptation evolution strategy, for numbers and many trials; refuses `when` and `choices`."""
+
+    name: Literal["cma_es"] = "cma_es"
+    population: Annotated[int, Field(ge=2)] | None = None
+    """Trials a generation; default 4 + 3 ln(number of parameters)."""
+
+
+class Nsga2Config(Config):
+    """Genetic search, for two objectives; parameters under `when` are drawn at random."""
+
+    name: Literal["nsga2"] = "nsga2"
+    population: Annotated[int, Field(ge=2)] = 20
+    """Trials a generation."""
+
+
+SearcherConfig = Annotated[
+    TpeConfig | RandomConfig | GridConfig | GpConfig | CmaEsConfig | Nsga2Config,
+    Field(discriminator="name"),
+    BeforeValidator(_from_name),
+]
+
+SEARCHERS: Mapping[str, type[Config]] = MappingProxyType(
+    {
+        "tpe": TpeConfig,
+        "random": RandomConfig,
+        "grid": GridConfig,
+        "gp": GpConfig,
+        "cma_es": CmaEsConfig,
+        "nsga2": Nsga2Config,
+    }
+)
+"""What to try next, by name; a class's docstring describes it, its fields are the options."""
 
 
 class AshaConfig(Config):
@@ -34,7 +85,27 @@ class AshaConfig(Config):
     name: Literal["asha"] = "asha"
     grace_epochs: PositiveInt = 1
     """The first rung."""
-    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    reduction_factor: ReductionFactor = 3
+
+
+class HyperbandConfig(Config):
+    """Asynchronous Hyperband: ASHA with several first rungs, each trial bound to one of them."""
+
+    name: Literal["hyperband"] = "hyperband"
+    grace_epochs: PositiveInt = 1
+    """The first rung of the first bracket; each further bracket leaves out one rung more."""
+    reduction_factor: ReductionFactor = 3
+    brackets: PositiveInt = 3
+
+
+class MedianConfig(Config):
+    """Median stopping: a trial whose best is below the median of the others' running means ends."""
+
+    name: Literal["median"] = "median"
+    grace_epochs: PositiveInt = 1
+    """Epochs before a trial may be stopped."""
+    min_trials: PositiveInt = 3
+    """Other trials that must have come as far."""
 
 
 class NoSchedulerConfig(Config):
@@ -43,4 +114,13 @@ class NoSchedulerConfig(Config):
     name: Literal["none"] = "none"
 
 
-SchedulerConfig = Annotated[AshaConfig | NoSchedulerConfig, Field(discriminator="name"), BeforeValidator(_from_name)]
+SchedulerConfig = Annotated[
+    AshaConfig | HyperbandConfig | MedianConfig | NoSchedulerConfig,
+    Field(discriminator="name"),
+    BeforeValidator(_from_name),
+]
+
+SCHEDULERS: Mapping[str, type[Config]] = MappingProxyType(
+    {"asha": AshaConfig, "hyperband": HyperbandConfig, "median": MedianConfig, "none": NoSchedulerConfig}
+)
+"""What to stop early, by name; a class's docstring describes it, its fields are the options."""

@@ -1,0 +1,45 @@
+"""The readable part of a study file that has errors, so that the errors of its space show in the same run."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Any
+
+from pydantic import ValidationError
+
+from search_spaces.messages import KeyPath, KeyProblem, explain
+from search_spaces.schema import StudyConfig
+
+_STAND_INS: dict[str, Any] = {"name": "unnamed", "data": {"dataset": "digits"}}
+"""For required keys that are missing; nothing of the space depends on them."""
+
+_MAX_ROUNDS = 5
+"""A missing key is taken out with what holds it, level by level; no configuration is deeper."""
+
+
+def salvage(content: dict[str, Any], problems: Iterable[KeyProblem]) -> StudyConfig | None:
+    """The study without the keys that have problems; None where none can be made of the rest."""
+    remaining = deepcopy(content)
+    for _ in range(_MAX_ROUNDS):
+        for problem in problems:
+            _remove(remaining, problem.path)
+        remaining = _STAND_INS | remaining
+        try:
+            return StudyConfig.model_validate(remaining)
+        except ValidationError as error:
+            problems = explain(error, StudyConfig)
+    return None
+
+
+def _remove(content: dict[str, Any], path: KeyPath) -> None:
+    """Take out the key; where it is the absence of one, or a part of a parameter, what holds it."""
+    if not path:
+        return
+    if path[0] == "space":
+        path = path[:2]
+    holder: Any = content
+    for key in path[:-1]:
+        holder = holder.get(key) if isinstance(holder, dict) else None
+    if isinstance(holder, dict) and path[-1] in holder:
+        del holder[path[-1]]
+    else:
+        _remove(content, path[:-1])
