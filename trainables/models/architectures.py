@@ -6,7 +6,7 @@ network itself is left as torchvision builds it, so that the keys of its state d
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -37,6 +37,10 @@ class Stage:
         """Paths of all submodules and parameters of this stage."""
         return (*(step for step in self.steps if isinstance(step, str)), *self.owned)
 
+    def owns(self, key: str) -> bool:
+        """Whether the parameter of this name belongs to the stage."""
+        return any(f"{key}.".startswith(f"{path}.") for path in self.paths)
+
 
 @dataclass(frozen=True)
 class Anatomy:
@@ -48,11 +52,22 @@ class Anatomy:
     """Path of the layer that is replaced: the last linear layer (SqueezeNet: convolution)."""
     layout: Layout = "channels_first"
 
-    def run(self, trunk: nn.Module, steps: tuple[Step, ...], values: torch.Tensor) -> torch.Tensor:
-        """Pass values through some steps of the trunk."""
-        for step in steps:
-            values = trunk.get_submodule(step)(values) if isinstance(step, str) else step(trunk, values)
-        return values
+    def vector_steps(self, kept: tuple[Stage, ...]) -> tuple[Step, ...]:
+        """What makes one vector an image out of the output of the kept stages."""
+        if kept == self.stages or self.layout == "tokens":
+            return self.tail
+        return (*(self.map_steps() or ()), average_map)
+
+    def map_steps(self) -> tuple[Step, ...] | None:
+        """What makes feature maps, N x C x H x W, out of a stage's output; None where there are none."""
+        return {"channels_first": (), "channels_last": (_to_channels_first,), "tokens": None}[self.layout]
+
+
+def run_steps(trunk: nn.Module, steps: tuple[Step, ...], values: torch.Tensor) -> torch.Tensor:
+    """Pass values through steps of the trunk."""
+    for step in steps:
+        values = trunk.get_submodule(step)(values) if isinstance(step, str) else step(trunk, values)
+    return values
 
 
 @cache
@@ -69,8 +84,8 @@ def check_architecture(name: str) -> None:
     """
     if name not in architectures():
         near = difflib.get_close_matches(name, architectures(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"for example {', '.join(architectures()[:3])}"
-        raise InputError(f"unknown architecture {name!r}: {hint} `tune-cli zoo models` lists them")
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise InputError(f"model.architecture: unknown network {name!r}; {hint}`tune-cli zoo models` lists them")
 
 
 @cache
@@ -88,12 +103,12 @@ def stages(name: str) -> tuple[Stage, ...]:
 _NATIVE_SIZE = 224
 
 
-class _ArangeOnCpu(TorchFunctionMode):
-    """RegNet computes its widths from `torch.arange`, which must have values even while building on `meta`."""
+class _ValuesOnCpu(TorchFunctionMode):
+    """RegNet computes its widths with small tensors, which must have values even while it is built on `meta`."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func is torch.arange:
+        if func in (torch.arange, torch.tensor):
             kwargs.setdefault("device", "cpu")
         return func(*args, **kwargs)
 
@@ -105,7 +120,7 @@ def build_trunk(name: str, image_size: int) -> nn.Module:
         InfeasibleError: the network does not take images of this size.
     """
     if name.startswith("regnet"):
-        with _ArangeOnCpu():
+        with _ValuesOnCpu():
             return _build(name)
     if name.startswith("vit"):
         patch = 14 if name == "vit_h_14" else int(name.rsplit("_", 1)[1])
@@ -144,6 +159,10 @@ def average_map(trunk: nn.Module, values: torch.Tensor) -> torch.Tensor:
     return values.mean(dim=(2, 3))
 
 
+def _to_channels_first(trunk: nn.Module, maps: torch.Tensor) -> torch.Tensor:
+    return maps.permute(0, 3, 1, 2)
+
+
 def _relu(trunk: nn.Module, values: torch.Tensor) -> torch.Tensor:
     return torch.relu(values)
 
@@ -164,14 +183,8 @@ def _class_token(trunk: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 def _stage(trunk: nn.Module, name: str, *steps: Step, owned: tuple[str, ...] = ()) -> Stage:
     stage = Stage(name, steps, 0, owned)
-    count = sum(
-        parameter.numel() for key, parameter in trunk.named_parameters() if f"{key}.".startswith(_prefixes(stage.paths))
-    )
-    return Stage(name, steps, count, owned)
-
-
-def _prefixes(paths: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{path}." for path in paths)
+    owned_sizes = (value.numel() for key, value in trunk.named_parameters() if stage.owns(key))
+    return replace(stage, parameters=sum(owned_sizes))
 
 
 def _children(trunk: nn.Module, path: str) -> list[str]:
@@ -293,7 +306,10 @@ def _swin(trunk: nn.Module) -> Anatomy:
 
 def _vit(trunk: nn.Module) -> Anatomy:
     embedding = _stage(
-        trunk, "embedding", _embed_patches, owned=("conv_proj", "class_token", "encoder.pos_embedding", "encoder.dropout")
+        trunk,
+        "embedding",
+        _embed_patches,
+        owned=("conv_proj", "class_token", "encoder.pos_embedding", "encoder.dropout"),
     )
     layers = (_stage(trunk, path.rsplit(".", 1)[1], path) for path in _children(trunk, "encoder.layers"))
     return Anatomy((embedding, *layers), ("encoder.ln", _class_token), "heads.head", layout="tokens")

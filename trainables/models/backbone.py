@@ -1,6 +1,8 @@
 """torchvision's classification networks, cut and frozen as told, with a new head."""
 
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Self
 
 import torch
 from torch import nn
@@ -22,7 +24,7 @@ class Backbone(nn.Module):
 
         Args:
             trunk: holds the submodules that `steps` name.
-            steps: images to what the head takes.
+            steps: from images to what the head takes.
             head: to logits, N x classes.
             pretrained: the trunk carries weights that initialisation must leave alone.
         """
@@ -36,7 +38,7 @@ class Backbone(nn.Module):
         """Logits of normalised images, N x C x H x W."""
         return self.head(run_steps(self.trunk, self._steps, images))  # type: ignore[no-any-return]
 
-    def train(self, mode: bool = True) -> "Backbone":
+    def train(self, mode: bool = True) -> Self:
         """Set the mode; frozen batch norms stay in evaluation mode, or their statistics would drift."""
         super().train(mode)
         for layer in self.trunk.modules():
@@ -54,19 +56,119 @@ def build_backbone(config: BackboneConfig, image_shape: MapShape, classes: int) 
     """
     check_architecture(config.architecture)
     weights = locate_weights(config)
-    wants_map = config.head == "conv"
-    shape = _feature_shape(config.architecture, config.cut_at, wants_map, image_shape)
+    shape = _feature_shape(config.architecture, config.cut_at, config.head == "conv", image_shape)
     trunk = build_trunk(config.architecture, image_shape[1])
-    anatomy = dissect(trunk)
-    stages = _kept_stages(config.architecture, config.cut_at, anatomy)
-    frozen = _frozen_paths(config, stages)
+    plan = _plan(config.architecture, config.cut_at, config.head == "conv", dissect(trunk))
+    frozen = _frozen_stages(config, plan)
     known_keys = set(trunk.state_dict())
     _adapt_channels(trunk, image_shape[0])
-    _prune(trunk, anatomy, stages, tail=_uses_tail(anatomy, stages, wants_map))
+    _prune(trunk, plan.paths)
     if weights is not None:
         load_weights(trunk, weights, known_keys)
     for name, parameter in trunk.named_parameters():
-        parameter.requires_grad_(not (config.freeze_depth == "all" or is_under(name, frozen)))
-    head = _head(config, shape, classes)
-    steps = _steps(config.architecture, anatomy, stages, wants_map)
-    return Backbone(trunk, steps, head, pretrained=weights is not None).train()
+        fixed = config.freeze_depth == "all" or any(stage.owns(name) for stage in frozen)
+        parameter.requires_grad_(not fixed)
+    return Backbone(trunk, plan.steps, _head(config, shape, classes), pretrained=weights is not None).train()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What of a network is kept and how images pass through it."""
+
+    stages: tuple[Stage, ...]
+    ending: tuple[Step, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return (*(step for stage in self.stages for step in stage.steps), *self.ending)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Paths of the submodules and parameters that are needed."""
+        named = (step for step in self.ending if isinstance(step, str))
+        return (*(path for stage in self.stages for path in stage.paths), *named)
+
+
+def _plan(architecture: str, cut_at: str | None, maps: bool, anatomy: Anatomy) -> _Plan:
+    names = [stage.name for stage in anatomy.stages]
+    if cut_at is not None and cut_at not in names:
+        raise InputError(f"model.cut_at: {architecture} has no stage {cut_at!r}; its stages are {', '.join(names)}")
+    stages = anatomy.stages if cut_at is None else anatomy.stages[: names.index(cut_at) + 1]
+    ending = anatomy.map_steps() if maps else anatomy.vector_steps(stages)
+    if ending is None:
+        raise InfeasibleError(
+            f"{architecture} leaves no feature map at any stage, only tokens; use head linear or mlp instead of conv"
+        )
+    return _Plan(stages, ending)
+
+
+@lru_cache(maxsize=256)
+def _feature_shape(architecture: str, cut_at: str | None, maps: bool, image_shape: MapShape) -> tuple[int, ...]:
+    """Shape of what the head gets for one image: (width,) or, with `maps`, (C, H, W). Computed on `meta`.
+
+    Raises:
+        InfeasibleError: the stage at which the map shrinks below one pixel.
+    """
+    with torch.device("meta"), torch.no_grad():
+        trunk = build_trunk(architecture, image_shape[1]).eval()
+        plan = _plan(architecture, cut_at, maps, dissect(trunk))
+        _adapt_channels(trunk, image_shape[0])
+        values = torch.empty(1, *image_shape)
+        for stage in plan.stages:
+            received = "x".join(map(str, values.shape[1:]))
+            try:
+                values = run_steps(trunk, stage.steps, values)
+            except RuntimeError as error:  # how torch says that a kernel is larger than the map
+                raise InfeasibleError(
+                    f"{architecture}: the map of {received} shrinks below one pixel in stage {stage.name} on images of "
+                    f"{image_shape[1]}x{image_shape[2]}; use larger images or cut the network before it"
+                ) from error
+        return tuple(run_steps(trunk, plan.ending, values).shape[1:])
+
+
+def _frozen_stages(config: BackboneConfig, plan: _Plan) -> tuple[Stage, ...]:
+    depth, names = config.freeze_depth, [stage.name for stage in plan.stages]
+    if depth == "all":
+        return plan.stages
+    if depth > len(names):
+        raise InfeasibleError(
+            f"model.freeze_depth: {depth} is beyond the {len(names)} stages of {config.architecture}"
+            f"{f' cut at {config.cut_at}' if config.cut_at else ''} ({', '.join(names)}); use 0 to {len(names)}, or all"
+        )
+    return plan.stages[:depth]
+
+
+def _adapt_channels(trunk: nn.Module, channels: int) -> None:
+    """Replace the first convolution by one that takes this many channels."""
+    name, first = next((name, part) for name, part in trunk.named_modules() if isinstance(part, nn.Conv2d))
+    if first.in_channels == channels:
+        return
+    replacement = nn.Conv2d(
+        channels,
+        first.out_channels,
+        first.kernel_size,  # type: ignore[arg-type]
+        stride=first.stride,  # type: ignore[arg-type]
+        padding=first.padding,  # type: ignore[arg-type]
+        bias=first.bias is not None,
+    )
+    parent, _, child = name.rpartition(".")
+    setattr(trunk.get_submodule(parent), child, replacement)
+
+
+def _prune(module: nn.Module, paths: tuple[str, ...]) -> None:
+    """Delete every submodule that is neither in `paths`, nor inside one of them, nor around one."""
+    for name, child in list(module.named_children()):
+        if name in paths:
+            continue
+        inner = tuple(path.removeprefix(f"{name}.") for path in paths if path.startswith(f"{name}."))
+        if inner:
+            _prune(child, inner)
+        else:
+            delattr(module, name)
+
+
+def _head(config: BackboneConfig, shape: tuple[int, ...], classes: int) -> nn.Module:
+    if config.head == "conv":
+        channels, height, width = shape
+        return build_convolutional_head(config, (channels, height, width), classes)
+    return build_vector_head(config, shape[0], classes)

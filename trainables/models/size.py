@@ -1,0 +1,68 @@
+"""What a network costs, known before it is trained."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainables.config.models import BackboneConfig, ModelConfig
+from trainables.models.layers import MapShape
+from trainables.models.zoo import build_model
+
+_IMAGES = 2
+"""Measured on two images and halved: batch norm in training refuses one image with a map of one pixel."""
+
+
+@dataclass(frozen=True)
+class ModelSize:
+    """The cost of a network for one image."""
+
+    parameters: int
+    trainable_parameters: int
+    macs: int
+    """Multiply-accumulates of one forward pass: convolutions, linear layers and attention; the rest is not counted."""
+    activation_bytes: int
+    """What training in 32-bit floats keeps of the forward pass for the backward pass, without the parameters."""
+
+
+@lru_cache(maxsize=1024)
+def measure_size(config: ModelConfig, image_shape: MapShape, classes: int) -> ModelSize:
+    """Measure a network on torch's `meta` device: nothing is computed, no weights are read.
+
+    Raises:
+        InfeasibleError: the configuration cannot exist on these images.
+        InputError: an unknown architecture or stage.
+    """
+    if isinstance(config, BackboneConfig):
+        config = config.model_copy(update={"weights": "none"})
+    with torch.device("meta"):
+        model = build_model(config, image_shape, classes).train()
+        images = torch.empty(_IMAGES, *image_shape)
+    parameters = list(model.parameters())
+    with FlopCounterMode(display=False) as flops, _SavedBytes(parameters) as saved:
+        logits = model(images)
+    del logits
+    return ModelSize(
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        macs=flops.get_total_flops() // 2 // _IMAGES,
+        activation_bytes=saved.total // _IMAGES,
+    )
+
+
+class _SavedBytes(torch.autograd.graph.saved_tensors_hooks):
+    """Counts the memory that autograd saves, each piece once, leaving out what is there anyway."""
+
+    def __init__(self, present: list[torch.nn.Parameter]) -> None:
+        self.total = 0
+        self._seen = {parameter.untyped_storage()._cdata for parameter in present}
+        super().__init__(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self._seen:
+            # The graph holds the tensor until the count is over, so the number stays its own.
+            self._seen.add(storage._cdata)
+            self.total += storage.nbytes()
+        return tensor
