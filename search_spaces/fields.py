@@ -58,18 +58,10 @@ def expected_value(path: str) -> str:
     return " or ".join(words)
 
 
-def field_paths(section: str | None = None, names: Iterable[str] | None = None) -> list[str]:
-    """Paths of all fields: of one section, of some of its variants, or of everything."""
-    sections = [section] if section else list(TrialConfig.model_fields)
-    return list(
-        dict.fromkeys(
-            f"{one}.{field}"
-            for one in sections
-            for name, cls in variants(one).items()
-            if names is None or name in names
-            for field in cls.model_fields
-        )
-    )
+def field_paths(section: str, names: Iterable[str] | None = None) -> list[str]:
+    """Paths of all fields of a section, or of those of its variants `names`."""
+    chosen = variants(section) if names is None else {name: variants(section)[name] for name in names}
+    return list(dict.fromkeys(f"{section}.{field}" for cls in chosen.values() for field in cls.model_fields))
 
 
 def _field(cls: type[Config], path: str) -> FieldInfo:

@@ -84,6 +84,8 @@ class _Report:
         """Line, for sorting, and the whole sentence; problems of overrides come last."""
         self.origins: dict[KeyPath, str] = {}
         """Overridden key to the override as written; later ones win."""
+        self.refused = {problem.path for _, problem in document.problems}
+        """Keys whose value is already known to be wrong: what comes of it is not worth a second line."""
         for line, problem in document.problems:
             self.problems.append((line, f"{path}:{line}: {problem}"))
 
@@ -93,6 +95,8 @@ class _Report:
 
     def add(self, problem: KeyProblem) -> None:
         """Note a problem where its key was written, or failing that the nearest key that holds it."""
+        if problem.path in self.refused:
+            return
         override = self._override_of(problem.path)
         if override is not None:
             self.problems.append((_LAST, f"--set {override}: {problem}"))
@@ -116,8 +120,8 @@ class _Report:
         if self.content is None:
             self.add(KeyProblem((), "is empty; a study file has at least name, data and space"))
         elif not isinstance(self.content, dict):
-            found = type(self.content).__name__
-            self.add(KeyProblem((), f"holds a {found}; a study file has keys with values, such as `name: my-study`"))
+            found = "a list" if isinstance(self.content, list) else f"only the value {self.content!r}"
+            self.add(KeyProblem((), f"holds {found}; a study file has keys with values, such as `name: my-study`"))
         return isinstance(self.content, dict)
 
     def overridden(self, overrides: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:

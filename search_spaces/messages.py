@@ -161,11 +161,25 @@ def _expected(schema: _Schema, root: _Schema) -> str:
         case "string":
             return f"text: {schema['description'].split(';')[0].lower()}" if "pattern" in schema else "text"
         case "array":
-            return f"a list of {_expected(schema['items'], root)}" if schema.get("items") else "a list"
-    return "keys with values" if schema else "any value"
+            return _expected_list(schema.get("items", {}), root)
+    return _expected_mapping(schema)
+
+
+def _expected_list(items: _Schema, root: _Schema) -> str:
+    """Items that may be almost anything are not spelled out."""
+    return (
+        "a list of values" if len(items.get("anyOf", ())) > 2 or not items else f"a list, each {_expected(items, root)}"
+    )
+
+
+def _expected_mapping(schema: _Schema) -> str:
+    if "examples" in schema:
+        return f"keys with values, for example {schema['examples'][0]}"
+    required = schema.get("required", ())
+    return f"keys with values, at least {', '.join(required)}" if required else "keys with values"
 
 
 def _limits(schema: _Schema) -> str:
     spelled = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     limits = [f"{word} {schema[key]:g}" for key, word in spelled.items() if key in schema]
-    return f" {' and '.join(limits)}" if limits else ""
+    return f" ({' and '.join(limits)})" if limits else ""

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from search_spaces.search_options import SchedulerConfig, SearcherConfig
 from trainables.config import Config, TrialConfig
-from trainables.config.base import NonNegativeFloat, PositiveFloat, PositiveInt
+from trainables.config.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Any]
@@ -76,6 +76,15 @@ class SearchConfig(Config):
     """Trials to train, counting those stopped early or failed, not the infeasible ones or repeats."""
     time_budget: Duration | None = None
     """Wall-clock time of the search: `8h`, `30m`, or seconds. Data preparation and the final report come on top."""
+    total_epochs: PositiveInt | None = None
+    """Epochs that all trials together may train; running trials are stopped when they are spent."""
+    target: float | None = None
+    """The search ends as soon as the objective is this good."""
+    patience: PositiveInt | None = None
+    """The search ends after this many finished trials without a better one."""
+    first: list[dict[str, Value]] = []
+    """Configurations to try before the searcher chooses: path to value, over the base configuration, which is always the
+    very first."""
     seed: int = Field(default=0, ge=0)
     keep_checkpoints: PositiveInt = 3
     """Checkpoints of this many best trials stay on disk."""
@@ -84,6 +93,15 @@ class SearchConfig(Config):
     def mode(self) -> Literal["max", "min"]:
         """Direction of the objective."""
         return "min" if self.objective == "val_loss" else "max"
+
+
+class ConfirmConfig(Config):
+    """Retraining the best trials with fresh seeds, in full, before a difference is believed."""
+
+    top: NonNegativeInt = 0
+    """This many best trials are retrained; 0: none."""
+    seeds: Annotated[int, Field(ge=2)] = 3
+    """Fresh seeds for each of them."""
 
 
 class ResourcesConfig(Config):
@@ -103,5 +121,6 @@ class StudyConfig(TrialConfig):
     """Letters, digits, `.`, `_`, `-`; the folder and the MLflow names are made of it."""
     search: SearchConfig = SearchConfig()
     resources: ResourcesConfig = ResourcesConfig()
-    space: dict[str, Parameter] = Field(min_length=1)
+    confirm: ConfirmConfig = ConfirmConfig()
+    space: dict[str, Parameter] = Field(min_length=1, examples=["model.filters: {choices: [16, 32]}"])
     """Path of a base field, for example `model.filters`, to what it may be."""

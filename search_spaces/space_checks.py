@@ -1,8 +1,10 @@
 """Whether a space can be searched: fields that exist, values that make valid trials, conditions that can be met."""
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
+from operator import itemgetter
+from random import Random
 from typing import Any
 
 import yaml
@@ -42,6 +44,9 @@ _FIXED = {
 _MAX_CONTEXTS = 200
 """Combinations of conditions under which one parameter is tried; real studies have a handful."""
 
+_DRAWS = 16
+"""Draws of the other parameters before a value is called impossible."""
+
 
 def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> list[KeyProblem]:
     """Every problem of the study's space; none means each value of each parameter can make a valid trial.
@@ -78,17 +83,23 @@ def _path_problems(study: StudyConfig, path: str) -> Iterator[KeyProblem]:
     elif path in TrialConfig.model_fields:
         yield KeyProblem(here, f"is a whole section; name a field of it, for example {field_paths(path)[0]}")
     elif not owners(path):
-        if section in TrialConfig.model_fields:
-            known = field_paths(section, _reachable(study, section))
-        else:
-            known = [name for name in field_paths() if name not in _FIXED]
-        near = nearest(path, known)
-        others = f"fields of {section}: {', '.join(known)}" if section in TrialConfig.model_fields else "see the zoo"
-        yield KeyProblem(here, f"there is no such field; {f'did you mean `{near}`?' if near else others}")
+        yield KeyProblem(here, f"there is no such field; {_suggestion(study, path)}")
     elif not owners(path).keys() & _reachable(study, section):
         names = ", ".join(owners(path))
         present = ", ".join(_reachable(study, section))
         yield KeyProblem(here, f"is a field of {section}.name {names}; in this study {section}.name is {present}")
+
+
+def _suggestion(study: StudyConfig, path: str) -> str:
+    """The field that was meant, or what there is."""
+    section = path.partition(".")[0]
+    sections = [name for name in TrialConfig.model_fields if name not in _FIXED]
+    near = nearest(path, [field for name in sections for field in field_paths(name, _reachable(study, name))])
+    if near:
+        return f"did you mean `{near}`?"
+    if section in sections:
+        return f"fields of {section}: {', '.join(field_paths(section, _reachable(study, section)))}"
+    return f"write section.field, for example model.filters; sections: {', '.join(sections)}"
 
 
 def _reachable(study: StudyConfig, section: str) -> list[str]:
@@ -145,7 +156,7 @@ def _when_problems(
             if value not in allowed_values(allowed):
                 yield KeyProblem(here, f"never holds: {key} is {value!r} in the base and does not vary in the space")
         else:
-            known = [*study.space, *field_paths()]
+            known = [*study.space, *(path for section in TrialConfig.model_fields for path in field_paths(section))]
             near = nearest(key, known)
             advice = f"did you mean `{near}`?" if near else f"parameters of the space: {', '.join(study.space)}"
             yield KeyProblem(here, f"there is no such parameter; {advice}")
@@ -178,7 +189,8 @@ def _composition_problems(study: StudyConfig, path: str, unsound: Collection[str
         return
     if has_variants(section):
         base_name = getattr(study, section).name
-        names = list(dict.fromkeys(context.get(f"{section}.name", base_name) for context in contexts))
+        chosen = dict.fromkeys(context.get(f"{section}.name", base_name) for context in contexts)
+        names = [name for name in chosen if name in variants(section)]  # a wrong name is a problem of its own line
         lacking = [name for name in names if name not in owners(path)] if field != "name" else []
         if lacking:
             yield _needs_when(study.space[path], path, lacking, [name for name in names if name not in lacking])
@@ -209,27 +221,33 @@ def _extremes(parameter: Parameter) -> Iterable[tuple[KeyPath, Any]]:
 def _refusal(study: StudyConfig, path: str, values: dict[str, Any], unsound: Collection[str]) -> str | None:
     """Why no trial has these values, whatever the other parameters are; None where one has.
 
-    The others are tried at the base's values, then all at their first value, then all at their last.
+    The others are tried all at their first value, all at their last, then drawn.
     """
+    draw = Random(0)
+    choosers: list[Callable[[list[Any]], Any]] = [itemgetter(0), itemgetter(-1), *[draw.choice] * _DRAWS]
     said: str | None = None
-    for position in (None, 0, -1):
-        others = {} if position is None else _filled(study, values, position, unsound)
-        found = [
-            problem
-            for problem in composition_problems(study, values | others)
-            if ".".join(map(str, problem.path[:2])) in (path, path.partition(".")[0], "")
-        ]
-        if not found:
+    for choose in choosers:
+        problems = composition_problems(study, _filled(study, values, choose, unsound))
+        blamed = [problem for problem in problems if _is_about(problem, path)]
+        if not blamed:
             return None
-        said = said or found[0].message
+        said = said or blamed[0].message
     return said
 
 
-def _filled(study: StudyConfig, values: dict[str, Any], position: int, unsound: Collection[str]) -> dict[str, Any]:
+def _is_about(problem: KeyProblem, path: str) -> bool:
+    """Whether a problem of the composed trial lies in this field, or in how its section's fields go together."""
+    return ".".join(map(str, problem.path[:2])) in (path, path.partition(".")[0], "")
+
+
+def _filled(
+    study: StudyConfig, values: dict[str, Any], choose: Callable[[list[Any]], Any], unsound: Collection[str]
+) -> dict[str, Any]:
+    """The values, and one for every other sound parameter that exists then."""
     filled = dict(values)
     for path in parameter_order(study):
         if path not in filled and path not in unsound and is_active(study, path, filled):
-            filled[path] = [value for _, value in _extremes(study.space[path])][position]
+            filled[path] = choose([value for _, value in _extremes(study.space[path])])
     return filled
 
 

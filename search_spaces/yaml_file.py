@@ -31,6 +31,9 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 _STAND_IN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 
+_PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+
+
 class _Loader(yaml.SafeLoader):
     """Resolves plain scalars as this module's docstring says."""
 
@@ -84,13 +87,19 @@ def parse(text: str, environment: Mapping[str, str]) -> Document:
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
-    parts = [part for part in (error.context, error.problem, error.note) if part]
-    said = ", ".join(parts)
+    opened = error.context_mark
+    context = f"{error.context} that begins on line {opened.line + 1}" if error.context and opened else error.context
+    said = ", ".join(part for part in (context, error.problem, error.note) if part)
     if "'\\t'" in said:
         said += "; indent with spaces, not tabs"
     elif "mapping values are not allowed" in said:
         said += "; put quotes around a value that holds `: `, and check the indentation"
     return said
+
+
+def _unread_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
+    tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+    return yaml.MarkedYAMLError(problem=f"the tag {tag} is not read here; take it out", problem_mark=node.start_mark)
 
 
 class _Reader:
@@ -116,6 +125,8 @@ class _Reader:
         self.count += 1
         if self.count > _MAX_VALUES or len(path) > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem="aliases or nesting make it too large", problem_mark=node.start_mark)
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+            raise _unread_tag(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -172,10 +183,7 @@ class _Reader:
         try:
             return self.loader.construct_object(node)
         except yaml.constructor.ConstructorError as error:
-            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
-            raise yaml.MarkedYAMLError(
-                problem=f"the tag {tag} is not read here", problem_mark=node.start_mark
-            ) from error
+            raise _unread_tag(node) from error
 
     def _expanded(self, number: int, line: int, path: KeyPath) -> str:
         written = self.variables[number]
