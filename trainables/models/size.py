@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.config.models import BackboneConfig, ModelConfig
@@ -40,9 +42,9 @@ def measure_size(config: ModelConfig, image_shape: MapShape, classes: int) -> Mo
         model = build_model(config, image_shape, classes).train()
         images = torch.empty(_IMAGES, *image_shape)
     parameters = list(model.parameters())
-    with FlopCounterMode(display=False) as flops, _SavedBytes(parameters) as saved:
-        logits = model(images)
-    del logits
+    saved = _SavedBytes(parameters)
+    with FlopCounterMode(display=False) as flops, saved_tensors_hooks(saved.count, lambda tensor: tensor):
+        model(images)
     return ModelSize(
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable_parameters=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
@@ -51,18 +53,17 @@ def measure_size(config: ModelConfig, image_shape: MapShape, classes: int) -> Mo
     )
 
 
-class _SavedBytes(torch.autograd.graph.saved_tensors_hooks):
+class _SavedBytes:
     """Counts the memory that autograd saves, each piece once, leaving out what is there anyway."""
 
-    def __init__(self, present: list[torch.nn.Parameter]) -> None:
+    def __init__(self, present: list[nn.Parameter]) -> None:
         self.total = 0
         self._seen = {parameter.untyped_storage()._cdata for parameter in present}
-        super().__init__(self._pack, lambda tensor: tensor)
 
-    def _pack(self, tensor: torch.Tensor) -> torch.Tensor:
+    def count(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Add a tensor and hand it on; the graph then keeps it, so that its storage's identity stays its own."""
         storage = tensor.untyped_storage()
         if storage._cdata not in self._seen:
-            # The graph holds the tensor until the count is over, so the number stays its own.
             self._seen.add(storage._cdata)
             self.total += storage.nbytes()
         return tensor
