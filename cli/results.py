@@ -41,24 +41,23 @@ def results(
 
 
 def _print(found: "StudyResults", top: int) -> None:
-    from rich.console import Console
-
     from cli import words
+    from cli.output import console
     from cli.summary import champion_lines
 
-    console = Console(markup=False, highlight=False, emoji=False)
+    screen = console()
     reason = f": {found.reason}" if found.reason else ""
-    console.print(f"study {found.study} {found.state}{reason}")
-    console.print(f"{len(found.trials)} trials: {words.counts(found.counts())}")
+    screen.print(f"study {found.study} {found.state}{reason}")
+    screen.print(f"{len(found.trials)} trials: {words.counts(found.counts())}")
     for line in champion_lines(found):
-        console.print(line, soft_wrap=True)
+        screen.print(line, soft_wrap=True)
     ranked = found.ranked()
     if ranked:
-        console.print()
-        console.print(f"the best {min(top, len(ranked))} of {len(ranked)} by {found.objective}")
-        console.print(_table(found.objective, ranked[:top]))
+        screen.print()
+        screen.print(f"the best {min(top, len(ranked))} of {len(ranked)} by {found.objective}")
+        screen.print(_table(found.objective, ranked[:top]))
     for line in _failures(found):
-        console.print(line, soft_wrap=True)
+        screen.print(line, soft_wrap=True)
 
 
 def _table(objective: str, ranked: "list[TrialResult]") -> "Table":

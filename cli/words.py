@@ -7,11 +7,11 @@ from typing import Any
 from tuning.journal import TrialState
 
 STATES: dict[TrialState, str] = {
+    "running": "running",
     "completed": "completed",
     "stopped": "stopped early",
     "failed": "failed",
     "infeasible": "infeasible",
-    "running": "running",
     "proposed": "waiting",
 }
 """What each state of a trial is called, in the order in which they are listed."""
@@ -26,7 +26,7 @@ def metric(name: str, value: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """`4.2s`, `3m05s`, `2h07m`, `3d04h`."""
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
