@@ -82,9 +82,9 @@ class SearchConfig(Config):
     """The search ends as soon as the objective is this good."""
     patience: PositiveInt | None = None
     """The search ends after this many finished trials without a better one."""
-    first: list[dict[str, Value]] = []
-    """Configurations to try before the searcher chooses: path to value, over the base configuration, which is always the
-    very first."""
+    first: tuple[dict[str, Value], ...] = ()
+    """Configurations to try before the searcher chooses, each a map of the space's paths to values; what it leaves out
+    is as in the base configuration, which is always the very first."""
     seed: int = Field(default=0, ge=0)
     keep_checkpoints: PositiveInt = 3
     """Checkpoints of this many best trials stay on disk."""

@@ -1,0 +1,121 @@
+"""The study's space in Optuna's terms."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from optuna import Trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search_spaces.composition import is_active, parameter_kind, parameter_order
+from search_spaces.schema import Parameter, StudyConfig, Value
+from trainables.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What one parameter may be.
+
+    Optuna's categories are scalars, and its stepped floats carry rounding errors; so of choices and stepped floats
+    Optuna sees the index in `values` only.
+    """
+
+    distribution: BaseDistribution
+    values: Sequence[Value] | None
+    """Every value in order; None for a continuous range."""
+
+    def suggest(self, trial: Trial, name: str) -> Value:
+        """Have Optuna choose a value for the parameter `name` of `trial`."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return self._decode(trial.suggest_categorical(name, range(len(distribution.choices))))
+        if isinstance(distribution, IntDistribution):
+            low, high, step, log = distribution.low, distribution.high, distribution.step, distribution.log
+            return self._decode(trial.suggest_int(name, low, high, step=step, log=log))
+        assert isinstance(distribution, FloatDistribution)
+        return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
+
+    def encode(self, value: Value) -> int | float | None:
+        """Optuna's representation of `value`; None where the value lies outside of the domain."""
+        if self.values is None:
+            assert isinstance(self.distribution, FloatDistribution)
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            return float(value) if is_number and self.distribution.low <= value <= self.distribution.high else None  # type: ignore[operator, arg-type]
+        if isinstance(self.values, range):
+            return value if isinstance(value, int) and not isinstance(value, bool) and value in self.values else None
+        return next((index for index, known in enumerate(self.values) if _same(known, value)), None)
+
+    def _decode(self, drawn: int) -> Value:
+        return drawn if self.values is None or isinstance(self.values, range) else self.values[drawn]
+
+
+class Space:
+    """The parameters that vary, in an order in which each comes after those that its `when` names."""
+
+    def __init__(self, study: StudyConfig) -> None:
+        self.study = study
+        self.order = parameter_order(study)
+        self.domains: Mapping[str, Domain] = {path: make_domain(path, study.space[path]) for path in self.order}
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the configurations can be counted."""
+        return all(domain.values is not None for domain in self.domains.values())
+
+    def suggest(self, trial: Trial) -> dict[str, Value]:
+        """Have Optuna choose a value for each parameter that exists given the values before it."""
+        values: dict[str, Value] = {}
+        for path in self.order:
+            if is_active(self.study, path, values):
+                values[path] = self.domains[path].suggest(trial, path)
+        return values
+
+    def encode(self, values: Mapping[str, Value]) -> dict[str, int | float] | None:
+        """Optuna's representation of active `values`; None where one lies outside of its domain or is missing."""
+        encoded: dict[str, int | float] = {}
+        for path in self.order:
+            if not is_active(self.study, path, values):
+                continue
+            code = self.domains[path].encode(values[path]) if path in values else None
+            if code is None:
+                return None
+            encoded[path] = code
+        return encoded
+
+    def values_of(self, config: TrialConfig) -> dict[str, Value]:
+        """What `config` has for each parameter that exists in it, inside of the space or not."""
+        content = config.model_dump(mode="json", include={path.partition(".")[0] for path in self.order})
+        values: dict[str, Value] = {}
+        for path in self.order:
+            section, _, field = path.partition(".")
+            if is_active(self.study, path, values) and field in content[section]:
+                values[path] = content[section][field]
+        return values
+
+
+def make_domain(path: str, parameter: Parameter) -> Domain:
+    """What the parameter over the base field `path` may be."""
+    if parameter.choices is not None:
+        return Domain(CategoricalDistribution(range(len(parameter.choices))), tuple(parameter.choices))
+    assert parameter.low is not None
+    assert parameter.high is not None
+    if parameter_kind(path) == "int":
+        integers = range(int(parameter.low), int(parameter.high) + 1, int(parameter.step or 1))
+        return Domain(IntDistribution(integers[0], integers[-1], log=parameter.log, step=integers.step), integers)
+    low, high = float(parameter.low), float(parameter.high)
+    if parameter.step is not None:
+        steps = _stepped(low, high, parameter.step)
+        return Domain(IntDistribution(0, len(steps) - 1), steps)
+    return Domain(FloatDistribution(low, high, log=parameter.log), (low,) if low == high else None)
+
+
+def _stepped(low: float, high: float, step: float) -> tuple[float, ...]:
+    """Multiples of the step as a person would write them: 0.3, not 0.30000000000000004."""
+    start, distance = Decimal(str(low)), Decimal(str(step))
+    count = int((Decimal(str(high)) - start) / distance) + 1
+    return tuple(float(start + index * distance) for index in range(count))
+
+
+def _same(a: Value, b: Value) -> bool:
+    """Equality by which 1 and 1.0 are one value, 1 and true are not."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)
