@@ -34,8 +34,8 @@ def stratified_split(
         members = np.flatnonzero(labels == label)
         if len(members) < 2:
             raise DataError(
-                f"class {name!r} has too few images for the {purpose} split: {len(members)}, and at least 2 are needed; "
-                "add images or remove the class"
+                f"class {name!r} has too few images for the {purpose} split: {len(members)}, "
+                "and at least 2 are needed; add images or remove the class"
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         order = sorted(members.tolist(), key=lambda index: _place(names[index], seed, purpose))
