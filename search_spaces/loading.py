@@ -12,7 +12,7 @@ from search_spaces.messages import KeyPath, KeyProblem, explain, nearest
 from search_spaces.overrides import apply_override, read_override
 from search_spaces.salvage import salvage
 from search_spaces.schema import StudyConfig
-from search_spaces.space_checks import check_space
+from search_spaces.space_checks import check_first, check_space
 from search_spaces.yaml_file import Document, parse
 from trainables.errors import InputError
 
@@ -150,7 +150,8 @@ class _Report:
             study = salvage(content, found)
         if study is not None:
             written = content["space"] if isinstance(content.get("space"), dict) else {}
-            for problem in check_space(study, unreadable=written.keys() - study.space.keys()):
+            space_problems = check_space(study, unreadable=written.keys() - study.space.keys())
+            for problem in [*space_problems, *check_first(study)]:
                 self.add(problem)
         return study
 
