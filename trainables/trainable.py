@@ -1,10 +1,11 @@
 """The one file that imports Ray on a worker: a trial as a Ray Tune trainable, one step an epoch."""
 
+import json
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from ray import tune
@@ -32,6 +33,15 @@ class Job:
     cpus: int
     """Threads for torch."""
 
+    def to_json(self) -> str:
+        """One string: Ray Tune flattens, copies and names trials by every key of a configuration."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The job of `to_json`."""
+        return cls(**json.loads(text))
+
 
 class TrialTrainable(tune.Trainable):
     """Runs one `Job` after another in one process, so that torch is imported and images are mapped once a worker.
@@ -41,11 +51,11 @@ class TrialTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up the first job; called by Ray in the worker's process."""
-        self._begin(Job(**config))
+        self._begin(Job.from_json(config["job"]))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up the next job in the same process."""
-        self._begin(Job(**new_config))
+        self._begin(Job.from_json(new_config["job"]))
         return True
 
     def step(self) -> dict[str, Any]:
@@ -60,7 +70,8 @@ class TrialTrainable(tune.Trainable):
             lines = traceback.format_exc().strip().splitlines()[-_LAST_LINES:]
             return self._ended("failed", f"{type(error).__name__}: {error}\n" + "\n".join(lines))
         self._epoch += 1
-        return {**metrics, "epoch": self._epoch, "outcome": "", "reason": "", "done": self._epoch == self._max_epochs}
+        last = self._epoch == self._max_epochs
+        return {**metrics, "epoch": self._epoch, "outcome": "", "reason": "", "completed": last, "done": last}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing for Ray to keep: `trainables.training.checkpoint` writes the trial's own folder."""
@@ -77,7 +88,7 @@ class TrialTrainable(tune.Trainable):
         self._epochs = _epochs(job, config)
 
     def _ended(self, outcome: str, reason: str) -> dict[str, Any]:
-        return {"epoch": self._epoch, "outcome": outcome, "reason": reason, "done": True}
+        return {"epoch": self._epoch, "outcome": outcome, "reason": reason, "completed": False, "done": True}
 
 
 def _epochs(job: Job, config: TrialConfig) -> Iterator[Metrics]:

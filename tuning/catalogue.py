@@ -29,6 +29,22 @@ def find_study(storage: Path, name: str) -> StudyFolder:
     raise InputError(f"no study {name!r} in {storage}; {_instead(name, names)}")
 
 
+def require_free_name(storage: Path, name: str) -> None:
+    """Check that a new study can have this name.
+
+    Raises:
+        InputError: there is a study of this name, or a folder that is none.
+    """
+    folder = StudyFolder(storage, name)
+    if folder.journal.exists():
+        raise InputError(
+            f"the name {name!r} is already in use in {storage}; go on with that study by `tune-cli resume {name}`, or "
+            "give this one another name with --name"
+        )
+    if folder.path.exists():
+        raise InputError(f"{folder.path} exists and is not a study; remove it, or give another name with --name")
+
+
 def _instead(name: str, names: list[str]) -> str:
     if not names:
         return "there is none yet: start one with `tune-cli run FILE`, or name the folder of your studies by --storage"

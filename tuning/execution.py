@@ -1,10 +1,11 @@
 """Ray Tune runs the trials: the journal's adapter between the search and the workers."""
 
+import shutil
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
@@ -12,7 +13,7 @@ from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
 from trainables.trainable import Job, TrialTrainable
-from tuning.journal import EpochEnded, TrialFinished, TrialProposed, TrialStarted, TrialState
+from tuning.journal import EpochEnded, TrialFinished, TrialStarted, TrialState
 from tuning.layout import StudyFolder
 from tuning.lock import beat
 from tuning.record import TrialRecord
@@ -54,37 +55,44 @@ class Assignment:
 
 def run_trials(assignment: Assignment) -> Ended:
     """Run trials until the search is exhausted, a budget is spent, or the interrupt is set."""
+    scratch = assignment.folder.path / "ray"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
     adapter = _Adapter(assignment)
     stopper = _Stopper(assignment)
-    tuner = tune.Tuner(
-        tune.with_resources(
-            TrialTrainable,
-            {"CPU": assignment.study.resources.cpus_per_trial, "GPU": assignment.study.resources.gpus_per_trial},
-        ),
-        tune_config=tune.TuneConfig(
-            search_alg=adapter,
-            scheduler=make_scheduler(assignment.study, assignment.past),
-            num_samples=-1,
-            max_concurrent_trials=assignment.concurrent,
-            reuse_actors=True,
-        ),
-        run_config=tune.RunConfig(
-            name="ray",
-            storage_path=str(assignment.folder.path.resolve()),
-            stop=stopper,
-            failure_config=tune.FailureConfig(max_failures=MAX_WORKER_DEATHS),
-            callbacks=[adapter.starts],
-            verbose=0,
-        ),
+    resources = assignment.study.resources
+    # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
+    tune.run(
+        TrialTrainable,
+        name=scratch.name,
+        storage_path=str(scratch.parent.resolve()),
+        trial_dirname_creator=lambda trial: str(trial.trial_id),
+        resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        search_alg=adapter,
+        scheduler=make_scheduler(assignment.study, assignment.past),
+        num_samples=-1,
+        max_concurrent_trials=assignment.concurrent,
+        reuse_actors=True,
+        stop=stopper,
+        max_failures=MAX_WORKER_DEATHS,
+        raise_on_failed_trial=False,
+        callbacks=[_Starts(assignment)],
+        verbose=0,
     )
-    tuner.fit()
+    shutil.rmtree(scratch)
     if assignment.interrupt.is_set():
         return Ended(interrupted=True, reason="interrupted")
     adapter.stop_running(stopper.reason)
     return Ended(interrupted=False, reason=stopper.reason or assignment.search.ended_because or "every trial is done")
 
 
-class _Adapter(Searcher):
+class _Forgetful:
+    """Leaves nothing of itself in Ray Tune's snapshots of the experiment, which are never read back."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Adapter(_Forgetful, Searcher):
     """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
 
     def __init__(self, assignment: Assignment) -> None:
@@ -96,7 +104,6 @@ class _Adapter(Searcher):
         self._epochs = {trial.number: len(trial.epochs) for trial in unfinished}
         self._seconds = {trial.number: _training_seconds(trial) for trial in unfinished}
         self._retention = Retention(assignment.study, assignment.folder, assignment.past)
-        self.starts = _Starts(assignment)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial as Ray's configuration; `FINISHED` when there is none."""
@@ -104,10 +111,11 @@ class _Adapter(Searcher):
             trial = self._waiting.popleft()
             number, config = trial.number, trial.config.model_dump(mode="json")
         else:
-            proposal = self._propose()
-            if proposal is None:
+            proposal = self._at.search.ask()
+            self._at.record(*proposal.events)
+            if proposal.trial is None:
                 return Searcher.FINISHED
-            number, config = proposal.number, proposal.config
+            number, config = proposal.trial.number, proposal.trial.config
         self._numbers[trial_id] = number
         search = self._at.study.search
         job = Job(
@@ -118,32 +126,36 @@ class _Adapter(Searcher):
             mode=search.mode,
             cpus=self._at.study.resources.cpus_per_trial,
         )
-        return asdict(job)
+        return {"number": number, "job": job.to_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write one epoch down; epochs already known come again after a fault and are passed over."""
         number = self._numbers[trial_id]
-        if result["outcome"] or result["epoch"] <= self._epochs.get(number, 0):
+        epoch = result["epoch"]
+        if result["outcome"] or epoch <= self._epochs.get(number, 0):
             return
-        self._epochs[number] = result["epoch"]
         metrics = {name: result[name] for name in _METRICS}
+        self._at.record(EpochEnded(number=number, epoch=epoch, metrics=metrics))
+        self._epochs[number] = epoch
         self._seconds[number] = self._seconds.get(number, 0.0) + metrics["epoch_seconds"]
-        self._at.record(EpochEnded(number=number, epoch=result["epoch"], metrics=metrics))
-        self._at.search.observe(number, result["epoch"], metrics)
+        self._at.search.observe(number, epoch, metrics)
         self._retention.observe(number, metrics)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Write the end of a trial down."""
-        number = self._numbers.pop(trial_id)
+        """Write the end of a trial down. Its last result comes here alone, not to `on_trial_result`."""
+        number = self._numbers[trial_id]
         if error or result is None:
             self._finish(number, "failed", f"its worker died {MAX_WORKER_DEATHS + 1} times (killed, or out of memory)")
         elif result["outcome"]:
             self._finish(number, result["outcome"], result["reason"])
-        elif result["done"]:
-            self._finish(number, "completed", "")
         else:
-            scheduler = self._at.study.search.scheduler.name
-            self._finish(number, "stopped", f"{scheduler} at epoch {result['epoch']}")
+            self.on_trial_result(trial_id, result)
+            if result["completed"]:
+                self._finish(number, "completed", "")
+            else:
+                scheduler = self._at.study.search.scheduler.name
+                self._finish(number, "stopped", f"{scheduler} at epoch {result['epoch']}")
+        del self._numbers[trial_id]
 
     def stop_running(self, reason: str) -> None:
         """Write down the trials that a spent budget stopped; those without an epoch are left for a later resume."""
@@ -160,9 +172,6 @@ class _Adapter(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the journal is the searcher's memory."""
 
-    def _propose(self) -> TrialProposed | None:
-        return self._at.search.ask()
-
     def _finish(self, number: int, state: TrialState, reason: str) -> None:
         duration = self._seconds.pop(number, 0.0)
         self._at.record(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
@@ -173,7 +182,7 @@ class _Adapter(Searcher):
 _METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
 
 
-class _Starts(tune.Callback):
+class _Starts(_Forgetful, tune.Callback):
     """Writes down when a worker takes a trial up."""
 
     def __init__(self, assignment: Assignment) -> None:
@@ -184,7 +193,7 @@ class _Starts(tune.Callback):
         self._at.record(TrialStarted(number=trial.config["number"]))
 
 
-class _Stopper(tune.Stopper):
+class _Stopper(_Forgetful, tune.Stopper):
     """Ends all trials when a budget is spent or a person asks; keeps the heartbeat."""
 
     def __init__(self, assignment: Assignment) -> None:
@@ -204,6 +213,7 @@ class _Stopper(tune.Stopper):
             self._beaten = now
         if self._at.deadline is not None and now >= self._at.deadline:
             self.reason = "the time budget is spent"
+        self.reason = self.reason or self._at.search.must_stop or ""
         return bool(self.reason) or self._at.interrupt.is_set()
 
 

@@ -54,11 +54,11 @@ class _Trial:
     trial_id: str
 
 
-class NumberedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
+class NumberedScheduler(FIFOScheduler):
     """One of Ray's schedulers that is told every epoch of every trial once, whichever driver ran it."""
 
     def __init__(self, study: StudyConfig) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._objective = study.search.objective
         self._seed = study.search.seed
         self._rule = _make_rule(study)
@@ -132,7 +132,7 @@ class NumberedScheduler(FIFOScheduler):  # type: ignore[misc]  # Ray is untyped
 
 def _make_rule(study: StudyConfig) -> Any:
     options, last = study.search.scheduler, greatest_epochs(study)
-    common = {"time_attr": "epoch", "metric": study.search.objective, "mode": study.search.mode}
+    common: dict[str, Any] = {"time_attr": "epoch", "metric": study.search.objective, "mode": study.search.mode}
     if isinstance(options, AshaConfig | HyperbandConfig):
         brackets = min(options.brackets, len(rungs(study))) if isinstance(options, HyperbandConfig) else 1
         return AsyncHyperBandScheduler(
@@ -147,9 +147,9 @@ def _make_rule(study: StudyConfig) -> Any:
             **common,
             grace_period=options.grace_epochs,
             min_samples_required=options.min_trials,
-            min_time_slice=_NEVER,  # a paused trial would lose the epochs since its last checkpoint
+            min_time_slice=_NEVER,  # type: ignore[arg-type]  # a paused trial would lose the epochs since its last checkpoint
         )
-    return FIFOScheduler()
+    return FIFOScheduler()  # type: ignore[no-untyped-call]
 
 
 def _stand_in(number: int) -> _Trial:

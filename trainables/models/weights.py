@@ -2,8 +2,10 @@
 
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -111,16 +113,21 @@ def load_weights(trunk: nn.Module, weights: WeightsFile, known_keys: set[str]) -
     """
     target = trunk.state_dict()
     on_meta = next(iter(target.values())).is_meta
-    if on_meta and not weights.path.is_file():
+    if on_meta and weights.url is not None and not weights.path.is_file():
         return
     _download(weights)
-    state = _trunk_state(read_state(weights.path))
-    state = _adapted(state, trunk, imagenet_input=weights.url is not None)
+    state = _shapes(weights.path, weights.path.stat().st_mtime_ns) if on_meta else read_state(weights.path)
+    state = _adapted(weights, _trunk_state(state), trunk)
     _check_fit(weights.path, state, target, known_keys)
-    if not on_meta:
-        with torch.no_grad():
-            for key in target.keys() & state.keys():
-                target[key].copy_(state[key])
+    with torch.no_grad():
+        for key in target.keys() & state.keys():
+            target[key].copy_(state[key])
+
+
+@lru_cache(maxsize=8)
+def _shapes(path: Path, changed: int) -> State:
+    """Read the file once for all the configurations that are checked against it; `changed` tells versions apart."""
+    return {key: value.to("meta") for key, value in read_state(path).items()}
 
 
 def read_state(path: Path) -> State:
@@ -165,17 +172,20 @@ def _present_name(key: str) -> str:
     return key
 
 
-def _adapted(state: State, trunk: nn.Module, *, imagenet_input: bool) -> State:
+def _adapted(weights: WeightsFile, state: State, trunk: nn.Module) -> State:
     """Fit weights to other channels, another input size, and inputs normalised as ImageNet's are."""
-    state = dict(state)
+    state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     name, first = next((name, part) for name, part in trunk.named_modules() if isinstance(part, nn.Conv2d))
     key = f"{name}.weight"
-    if imagenet_input and isinstance(trunk, models.GoogLeNet | models.Inception3):
+    if weights.url is not None and isinstance(trunk, models.GoogLeNet | models.Inception3):
         _fold_input_transform(state, name)
-    if key in state and first.in_channels == 1 and state[key].ndim == 4 and state[key].shape[1] == 3:
+    if first.in_channels == 1 and key in state and state[key].ndim == 4 and state[key].shape[1] == 3:
         state[key] = state[key].sum(dim=1, keepdim=True)  # what three equal channels would give
     if isinstance(trunk, models.VisionTransformer) and "encoder.pos_embedding" in state:
-        interpolate_embeddings(trunk.image_size, trunk.patch_size, state)
+        try:
+            state = interpolate_embeddings(trunk.image_size, trunk.patch_size, OrderedDict(state))
+        except ValueError as error:
+            raise InputError(f"weights file {weights.path}: position embeddings do not fit: {error}") from error
     return state
 
 
@@ -189,8 +199,9 @@ def _fold_input_transform(state: State, name: str) -> None:
     weight_key, mean_key = f"{name}.weight", f"{name.removesuffix('conv')}bn.running_mean"
     if weight_key not in state or mean_key not in state:
         return
-    scale = torch.tensor([0.229, 0.224, 0.225], device="cpu").reshape(1, 3, 1, 1) / 0.5
-    offset = (torch.tensor([0.485, 0.456, 0.406], device="cpu").reshape(1, 3, 1, 1) - 0.5) / 0.5
+    device = state[weight_key].device
+    scale = torch.tensor([0.229, 0.224, 0.225], device=device).reshape(1, 3, 1, 1) / 0.5
+    offset = (torch.tensor([0.485, 0.456, 0.406], device=device).reshape(1, 3, 1, 1) - 0.5) / 0.5
     state[mean_key] = state[mean_key] - (state[weight_key] * offset).sum(dim=(1, 2, 3))
     state[weight_key] = state[weight_key] * scale
 

@@ -2,13 +2,12 @@
 
 import hashlib
 from itertools import islice, takewhile
-from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
 
 from tuning.journal import read_events
 from tuning.layout import StudyFolder
 from tuning.tracking.provenance import source_tags
+from tuning.tracking.reachable import ensure_database, sqlite_file
 from tuning.tracking.store import FoundRun, Store, TrackingError
 from tuning.tracking.translation import PARENT, STUDY_TAG, RunUpdate, Translator, child_tags
 from tuning.tracking_state import TrackingState, masked, read_state, write_state
@@ -34,6 +33,7 @@ class Session:
             TrackingError: MLflow did not answer, or refused.
         """
         first, _ = next(read_events(folder.journal))
+        ensure_database(uri)
         opening = Translator()
         study_run = opening.translate([first])[PARENT]
         experiment_id = store.experiment(opening.name, artifact_location(uri, folder))
@@ -115,9 +115,9 @@ def artifact_location(uri: str, folder: StudyFolder) -> str | None:
     """Where a new experiment keeps its files: the server decides; for a database it is `mlartifacts` beside it."""
     if uri.startswith(("http://", "https://", "databricks")):
         return None
-    path = urlsplit(uri).path.removeprefix("/") if uri.startswith("sqlite:") else ""
-    beside = Path(path).resolve().parent if path else folder.storage.resolve().parent
-    return (beside / "mlartifacts" / folder.name).as_uri()
+    database = sqlite_file(uri)
+    beside = folder.storage if database is None else database
+    return (beside.resolve().parent / "mlartifacts" / folder.name).as_uri()
 
 
 def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) -> dict[int, str]:

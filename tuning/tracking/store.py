@@ -236,7 +236,9 @@ def _ms(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _in_one_line(error: Exception) -> str:
-    """The first line of a message of MLflow's, which may go on with SQL or a stack."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+def _in_one_line(error: BaseException) -> str:
+    """What was at the bottom of it: MLflow's own messages go on with SQL, or begin with a remark of SQLAlchemy's."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("(raised as")]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
