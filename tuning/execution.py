@@ -154,7 +154,7 @@ class _Adapter(_Forgetful, Searcher):
                 self._finish(number, "completed", "")
             else:
                 scheduler = self._at.study.search.scheduler.name
-                self._finish(number, "stopped", f"{scheduler} at epoch {result['epoch']}")
+                self._finish(number, "stopped", f"{scheduler} at epoch {self._epochs[number]}")
         del self._numbers[trial_id]
 
     def stop_running(self, reason: str) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,16 +87,26 @@ class Events:
         return folder
 
 
+@dataclass(frozen=True)
 class Finished:
     """What a run of the program left."""
 
-    def __init__(self, process: "subprocess.CompletedProcess[str]") -> None:
-        self.code = process.returncode
-        self.out = process.stdout
-        self.err = process.stderr
+    code: int
+    out: str
+    err: str
+    modules: frozenset[str]
+    """Every top-level module that it had imported."""
 
 
 RunCli = Callable[..., Finished]
+
+_PROGRAM = """
+import atexit, pathlib, sys
+from cli.main import main
+listing = pathlib.Path(sys.argv.pop(1))
+atexit.register(lambda: listing.write_text("\\n".join(sys.modules)))
+main()
+"""
 
 
 @pytest.fixture
@@ -103,13 +114,15 @@ def run_cli(tmp_path: Path) -> RunCli:
     """Run `tune-cli ARGUMENTS` in an empty folder; never with a traceback."""
 
     def run(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Finished:
-        command = [sys.executable, "-c", "from cli.main import main; main()", *map(str, arguments)]
+        listing = tmp_path / "modules.txt"
+        command = [sys.executable, "-c", _PROGRAM, str(listing), *map(str, arguments)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | (env or {})
         process = subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert "Traceback" not in process.stderr, process.stderr
-        return Finished(process)
+        modules = frozenset(listing.read_text().splitlines())
+        return Finished(process.returncode, process.stdout, process.stderr, modules)
 
     return run
 

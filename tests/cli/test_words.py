@@ -29,7 +29,8 @@ def test_accuracies_are_percentages_and_losses_numbers() -> None:
 
 def test_paths_are_shortened_where_that_is_unambiguous() -> None:
     params = {"model.name": "cnn", "optimizer.name": "sgd", "optimizer.learning_rate": 0.000123456}
-    assert words.parameters(params) == "model.name=cnn optimizer.name=sgd learning_rate=0.0001235"
+    assert words.parameters(params) == "model=cnn optimizer=sgd learning_rate=0.0001235"
+    assert words.parameters({"model.dropout": 0.1, "head.dropout": 0.2}) == "model.dropout=0.1 head.dropout=0.2"
 
 
 def test_counts_name_what_there_is_in_a_fixed_order() -> None:

@@ -38,9 +38,7 @@ def test_a_pool_of_one_pixel_is_refused():
 
 
 def test_dense_layers_put_each_piece_where_it_belongs():
-    layers = dense_layers(
-        8, (4, 3), 2, activation_name="relu", batch_norm=True, hidden_dropout=0.1, output_dropout=0.2
-    )
+    layers = dense_layers(8, (4, 3), 2, activation_name="relu", batch_norm=True, hidden_dropout=0.1, output_dropout=0.2)
     hidden = ["Linear", "BatchNorm1d", "ReLU", "Dropout"]
     assert [type(layer).__name__ for layer in layers] == [*hidden, *hidden, "Dropout", "Linear"]
     assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.1, 0.1, 0.2]
