@@ -15,7 +15,7 @@ from trainables.errors import InfeasibleError, StudyFailedError
 from tuning.budget import Budget
 from tuning.domains import Space
 from tuning.grid import Grid
-from tuning.journal import TrialFinished, TrialProposed, TrialState
+from tuning.journal import TrialFinished, TrialProposed, TrialState, canonical_json
 from tuning.record import TrialRecord
 from tuning.searchers import Draw, make_searcher
 
@@ -68,6 +68,7 @@ class Search:
         self._firsts = deque(map(self._space.values_of, first_configurations(study)))
         self._budget = Budget(study.search)
         self._hashes: set[str] = set()
+        self._tried: set[str] = set()
         self._next_number = 0
         self._proposals = 0
         self._infeasible_in_a_row: list[str] = []
@@ -163,6 +164,10 @@ class Search:
 
     def _if_new(self, draw: Draw, source: Literal["search", "first"]) -> _Candidate | None:
         """The configuration that the values make; None if it was tried before or they make none."""
+        values = canonical_json(draw.values)
+        if values in self._tried:
+            return None
+        self._tried.add(values)  # whatever comes of it; composing and hashing costs fifty times this look-up
         try:
             config = compose(self._study, draw.values)
         except InfeasibleError:

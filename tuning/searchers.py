@@ -137,7 +137,7 @@ _METHODS: Mapping[type, _Method] = {
 class OptunaSearcher:
     """One of Optuna's samplers over an in-memory study."""
 
-    attempts: int | None = 20
+    attempts: int | None = 10
 
     def __init__(self, space: Space) -> None:
         self._space = space
