@@ -28,6 +28,7 @@ def run(
     from cli.summary import print_summary
     from cli.watch import watch
     from search_spaces.loading import load_study
+    from tuning.catalogue import require_free_name
     from tuning.layout import StudyFolder
 
     given = {"name": name, "search.trials": trials, "search.time_budget": time_budget}
@@ -35,11 +36,13 @@ def run(
     config = load_study(file, overrides)
     folder = StudyFolder(storage, config.name)
     goes_on = resume == "auto" and folder.journal.exists()
+    if not goes_on:
+        require_free_name(storage, config.name)
     with result_alone(json) as show:
-        from tuning.study import Places, resume_study, run_study
-
-        places = Places(storage, tracking_uri, address)
         with watch(on_stderr=json, journal=folder.journal if goes_on else None) as observer:
+            from tuning.study import Places, resume_study, run_study
+
+            places = Places(storage, tracking_uri, address)
             if goes_on:
                 resume_study(config.name, places, observer)
             else:
@@ -67,10 +70,10 @@ def resume(
     more_trials, more_seconds = _more_trials(trials), _more_seconds(time_budget)
     folder = find_study(storage, name)
     with result_alone(json) as show:
-        from tuning.study import Places, resume_study
-
-        places = Places(storage, tracking_uri, address)
         with watch(on_stderr=json, journal=folder.journal) as observer:
+            from tuning.study import Places, resume_study
+
+            places = Places(storage, tracking_uri, address)
             resume_study(name, places, observer, more_trials=more_trials, more_seconds=more_seconds)
         print_summary(storage, name, show if json else None)
 

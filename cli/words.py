@@ -47,10 +47,15 @@ def parameters(params: Mapping[str, Any]) -> str:
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
-    """Each path to its last part, or to itself where two paths end alike (`model.name`, `optimizer.name`)."""
-    every = list(paths)
-    ends = Counter(path.rpartition(".")[2] for path in every)
-    return {path: end if ends[end := path.rpartition(".")[2]] == 1 else path for path in every}
+    """Each path to its last part, `optimizer.name` to `optimizer`, and to itself where two would be called alike."""
+    short = {path: _last_part(path) for path in paths}
+    alike = Counter(short.values())
+    return {path: name if alike[name] == 1 else path for path, name in short.items()}
+
+
+def _last_part(path: str) -> str:
+    section, _, field = path.rpartition(".")
+    return section if field == "name" and section else field
 
 
 def counts(by_state: Mapping[TrialState, int]) -> str:

@@ -106,8 +106,16 @@ def test_resume_asks_for_what_to_add(arguments: list[str], study, run_cli) -> No
     assert arguments[0] in finished.err
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One MLflow database for all: making a new one takes seconds."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking') / 'mlflow.db'}"
+
+
 @pytest.fixture
-def fails_before_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def fails_before_ray(
+    tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     """Run the command in this process, where the libraries are loaded already, and return what it says."""
     import ray
 
@@ -116,6 +124,7 @@ def fails_before_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
 
     def run(content: str, *arguments: str) -> str:
         (tmp_path / "study.yaml").write_text(content)
