@@ -144,10 +144,12 @@ def read_state(path: Path) -> State:
         raise InputError(f"weights file {path} does not exist") from error
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"weights file {path} holds more than tensors, which could run code; save `model.state_dict()` instead"
+            f"weights file {path} holds more than tensors, which could run code, or is not torch's at all; "
+            "save `model.state_dict()` with torch.save"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"weights file {path} cannot be read: {str(error).splitlines()[0]}") from error
+        first_line = str(error).partition("\n")[0] or "it is empty or cut short"
+        raise InputError(f"weights file {path} cannot be read: {first_line}") from error
     if not isinstance(content, Mapping):
         raise InputError(f"weights file {path} holds a {type(content).__name__}, not a state dict of tensors")
     for key, value in content.items():

@@ -28,9 +28,11 @@ def test_every_network_builds_on_meta_and_has_stages(name):
     assert len(found) >= 3
     assert len({stage.name for stage in found}) == len(found)
     assert all(stage.parameters > 0 for stage in found)
+    for key, _ in model.trunk.named_parameters():
+        assert sum(stage.owns(key) for stage in found) <= 1, key
 
 
-@pytest.mark.parametrize("name", architectures())
+@pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
 def test_each_parameter_belongs_to_one_stage_or_the_tail(name):
     with torch.device("meta"):
         trunk = build_trunk(name, 224)

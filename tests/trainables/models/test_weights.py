@@ -128,17 +128,24 @@ class TestFilesThatDoNotFit:
         with torch.device(device), pytest.raises(InputError, match="holds a Tensor, not a state dict"):
             _build(path)
 
-    @pytest.mark.parametrize("content", [b"", b"nothing that torch wrote", b"PK\x03\x04 a broken archive"])
-    def test_no_torch_file(self, tmp_path, device, content):
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "it is empty or cut short"),
+            (b"nothing that torch wrote", "is not torch's at all"),
+            (b"PK\x03\x04 a broken archive", "cannot be read: PytorchStreamReader"),
+        ],
+    )
+    def test_no_torch_file(self, tmp_path, device, content, message):
         path = tmp_path / "weights.pth"
         path.write_bytes(content)
-        with torch.device(device), pytest.raises(InputError, match="weights file"):
+        with torch.device(device), pytest.raises(InputError, match=message):
             _build(str(path))
 
     def test_no_file(self, device):
         with (
             torch.device(device),
-            pytest.raises(InputError, match="neither a file nor .*IMAGENET1K_V1, DEFAULT, or none"),
+            pytest.raises(InputError, match=r"neither a file nor .*IMAGENET1K_V1, DEFAULT, or none"),
         ):
             _build("missing.pth")
 
@@ -173,7 +180,7 @@ def test_a_download_is_checked_against_its_hash(hub, monkeypatch):
             raise RuntimeError(f'invalid hash value (expected "{hash_prefix}")')
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    with pytest.raises(InputError, match='invalid hash value .*"f37072fd"'):
+    with pytest.raises(InputError, match=r'invalid hash value .*"f37072fd"'):
         fetch_weights(BackboneConfig(weights="IMAGENET1K_V1"))
 
 
