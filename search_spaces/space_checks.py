@@ -94,14 +94,19 @@ def _field_problem(study: StudyConfig, path: str) -> str | None:
 
 def _suggestion(study: StudyConfig, path: str) -> str:
     """The field that was meant, or what there is."""
-    section = path.partition(".")[0]
-    sections = [name for name in TrialConfig.model_fields if name not in _FIXED]
-    near = nearest(path, [field for name in sections for field in field_paths(name, _reachable(study, name))])
+    section, _, field = path.partition(".")
+    known = {name: field_paths(name, _reachable(study, name)) for name in TrialConfig.model_fields}
+    everywhere = [known_path for paths in known.values() for known_path in paths]
+    if section in known:  # compared by field alone: what the paths have in common would make any two alike
+        by_field = {known_path.partition(".")[2]: known_path for known_path in [*everywhere, *known[section]]}
+        near = by_field.get(nearest(field, by_field) or "")
+    else:
+        near = nearest(path, everywhere)
     if near:
         return f"did you mean `{near}`?"
-    if section in sections:
-        return f"fields of {section}: {', '.join(field_paths(section, _reachable(study, section)))}"
-    return f"write section.field, for example model.filters; sections: {', '.join(sections)}"
+    if section in known:
+        return f"fields of {section}: {', '.join(known[section])}"
+    return f"write section.field, for example model.filters; sections: {', '.join(known)}"
 
 
 def _reachable(study: StudyConfig, section: str) -> list[str]:

@@ -31,7 +31,9 @@ _OPEN, _CLOSE = "\ue000", "\ue001"
 _STAND_IN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 
-_PLAIN_TAGS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+_YAML = "tag:yaml.org,2002:"
+_COLLECTION_TAGS = frozenset({f"{_YAML}map", f"{_YAML}seq"})
+_SCALAR_TAGS = frozenset(f"{_YAML}{kind}" for kind in ("str", "bool", "int", "float", "null"))
 
 
 class _Loader(yaml.SafeLoader):
@@ -48,14 +50,14 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("merge", r"<<", "<"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
+    _Loader.add_implicit_resolver(f"{_YAML}{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
 def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     return int(loader.construct_scalar(node))
 
 
-_Loader.add_constructor("tag:yaml.org,2002:int", _decimal)
+_Loader.add_constructor(f"{_YAML}int", _decimal)
 
 
 @dataclass
@@ -98,7 +100,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
 
 
 def _unread_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
-    tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+    tag = node.tag.replace(_YAML, "!!")
     return yaml.MarkedYAMLError(problem=f"the tag {tag} is not read here; take it out", problem_mark=node.start_mark)
 
 
@@ -125,7 +127,7 @@ class _Reader:
         self.count += 1
         if self.count > _MAX_VALUES or len(path) > _MAX_DEPTH:
             raise yaml.MarkedYAMLError(problem="aliases or nesting make it too large", problem_mark=node.start_mark)
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN_TAGS:
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTION_TAGS:
             raise _unread_tag(node)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -142,10 +144,10 @@ class _Reader:
         content: dict[str, Any] = {}
         own_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == f"{_YAML}merge":
                 content = self._merged(value_node, path) | content
         for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+            if key_node.tag == f"{_YAML}merge":
                 continue
             key, line = self._key(key_node), key_node.start_mark.line + 1
             here = (*path, key)
@@ -180,10 +182,13 @@ class _Reader:
             node.value = _STAND_IN.sub(lambda match: self._expanded(int(match.group(1)), line, path), node.value)
             if node.style is None:
                 node.tag = self.loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+        if node.tag not in _SCALAR_TAGS:
+            raise _unread_tag(node)
         try:
             return self.loader.construct_object(node)
-        except yaml.constructor.ConstructorError as error:
-            raise _unread_tag(node) from error
+        except (ValueError, KeyError) as error:  # an explicit tag that does not fit, a number of 5,000 digits
+            problem = f"{node.value[:40]!r} is no {node.tag.rpartition(':')[2]}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
     def _expanded(self, number: int, line: int, path: KeyPath) -> str:
         written = self.variables[number]
