@@ -103,10 +103,10 @@ def make_domain(path: str, parameter: Parameter) -> Domain:
         integers = range(int(parameter.low), int(parameter.high) + 1, int(parameter.step or 1))
         return Domain(IntDistribution(integers[0], integers[-1], log=parameter.log, step=integers.step), integers)
     low, high = float(parameter.low), float(parameter.high)
-    if parameter.step is not None:
-        steps = _stepped(low, high, parameter.step)
-        return Domain(IntDistribution(0, len(steps) - 1), steps)
-    return Domain(FloatDistribution(low, high, log=parameter.log), (low,) if low == high else None)
+    if parameter.step is None and low < high:
+        return Domain(FloatDistribution(low, high, log=parameter.log), None)
+    steps = _stepped(low, high, parameter.step or 1.0)
+    return Domain(IntDistribution(0, len(steps) - 1), steps)
 
 
 def _stepped(low: float, high: float, step: float) -> tuple[float, ...]:

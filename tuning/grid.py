@@ -1,6 +1,6 @@
 """Every configuration of a discrete space, counted and numbered without being listed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from search_spaces.composition import is_active
@@ -17,11 +17,11 @@ class Grid:
     def __init__(self, space: Space) -> None:
         """The space must be discrete (`Space.is_discrete`)."""
         self._space = space
-        self._values: list[tuple[Value, ...]] = []
+        self._values: list[Sequence[Value]] = []
         for path in space.order:
             values = space.domains[path].values
             assert values is not None
-            self._values.append(values if isinstance(values, tuple) else tuple(values))
+            self._values.append(values)
         self._last_use = {
             key: index for index, path in enumerate(space.order) for key in space.study.space[path].when or {}
         }
@@ -38,14 +38,7 @@ class Grid:
         for position, path in enumerate(self._space.order):
             if not self._is_active(position, controls):
                 continue
-            for value in self._values[position]:
-                chosen = self._with(controls, position, value)
-                count = self._count(position + 1, chosen)
-                if index < count:
-                    break
-                index -= count
-            values[path] = value
-            controls = chosen
+            values[path], controls, index = self._choose(position, controls, index)
         return values
 
     def shuffled(self, seed: int) -> Iterator[dict[str, Value]]:
@@ -57,6 +50,19 @@ class Grid:
             if index not in passed:
                 passed.add(index)
                 yield self[index]
+
+    def _choose(self, position: int, controls: _Controls, index: int) -> tuple[Value, _Controls, int]:
+        """The parameter's value in configuration `index` of what is left, and what is left then."""
+        if self._space.order[position] not in self._last_use:
+            which, index = divmod(index, self._count(position + 1, controls))
+            return self._values[position][which], controls, index
+        for value in self._values[position]:
+            chosen = self._with(controls, position, value)
+            count = self._count(position + 1, chosen)
+            if index < count:
+                return value, chosen, index
+            index -= count
+        raise AssertionError("the counts of a parameter's values add up to that of the parameter")
 
     def _count(self, position: int, controls: _Controls) -> int:
         """Number of ways to fill the parameters from `position` on."""

@@ -1,0 +1,63 @@
+"""Searcher, scheduler and space that do not go together."""
+
+from collections.abc import Iterator
+
+from search_spaces.schema import StudyConfig
+from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig
+from trainables.errors import InputError
+from tuning.domains import Space
+
+
+def check_search(study: StudyConfig) -> None:
+    """Refuse, before anything is started, what cannot work or would not do what it says.
+
+    Raises:
+        InputError: every problem, one a line, each with what would be right.
+    """
+    problems = [*_searcher_problems(Space(study)), *_budget_problems(study)]
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def _searcher_problems(space: Space) -> Iterator[str]:
+    match space.study.search.searcher:
+        case GridConfig():
+            for path, domain in space.domains.items():
+                if domain.values is None:
+                    yield f"space.{path}: a grid needs values to count; give step or choices, or another searcher"
+        case GpConfig():
+            yield from _conditional(space, "gp")
+        case CmaEsConfig():
+            yield from _conditional(space, "cma_es")
+            yield from _not_numbers(space)
+
+
+def _conditional(space: Space, searcher: str) -> Iterator[str]:
+    for path, parameter in space.study.space.items():
+        if parameter.when:
+            yield (
+                f"space.{path}: has `when`, and {searcher} needs every parameter in every trial; use tpe, random or "
+                "grid, or take the condition out"
+            )
+
+
+def _not_numbers(space: Space) -> Iterator[str]:
+    numbers = 0
+    for path, parameter in space.study.space.items():
+        if parameter.choices is not None:
+            yield f"space.{path}: has choices, and cma_es searches ranges of numbers; give low and high, or use tpe"
+        elif not space.domains[path].distribution.single():
+            numbers += 1
+    if numbers < 2:
+        yield f"search.searcher: cma_es needs at least 2 ranges of numbers, the space has {numbers}; use tpe or gp"
+
+
+def _budget_problems(study: StudyConfig) -> Iterator[str]:
+    trials, top, first = study.search.trials, study.confirm.top, len(study.search.first)
+    if top > trials:
+        yield f"confirm.top: {top} is more than search.trials, {trials}; only trials of the search can be confirmed"
+    if first + 1 > trials:
+        yield (
+            f"search.first: {first} configurations and the base make {first + 1} trials, search.trials is {trials}; "
+            f"give at least {first + 1}"
+        )
