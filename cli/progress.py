@@ -3,9 +3,10 @@
 import time
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from search_spaces.schema import StudyConfig
+from trainables.config.objective import Objective
 from tuning.journal import (
     EpochEnded,
     Event,
@@ -32,6 +33,8 @@ class OpenTrial:
     best: float | None = None
     """The objective after its best epoch."""
     best_epoch: int = 0
+    rank: tuple[float, float] | None = None
+    """Order of the best epoch; greater is better."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Leader:
     number: int
     epoch: int
     value: float
+    rank: tuple[float, float]
     params: dict[str, Any]
 
 
@@ -50,7 +54,7 @@ class StudyProgress:
     def __init__(self) -> None:
         self.name = ""
         self.objective = "val_accuracy"
-        self.mode: Literal["max", "min"] = "max"
+        self._ranking = Objective()
         self.trials_wanted = 0
         self.time_budget: float | None = None
         self.counts: Counter[TrialState] = Counter()
@@ -120,7 +124,7 @@ class StudyProgress:
 
     def _study_opened(self, event: StudyOpened) -> None:
         config = StudyConfig.model_validate(event.study)
-        self.name, self.objective, self.mode = config.name, config.search.objective, config.search.mode
+        self.name, self.objective, self._ranking = config.name, config.search.objective, config.search.ranking
         self.trials_wanted, self.time_budget = config.search.trials, config.search.time_budget
         if self._opened_at is not None:
             self._earlier_seconds += self._last_at - self._opened_at
@@ -131,9 +135,10 @@ class StudyProgress:
 
     def _epoch_ended(self, trial: OpenTrial, event: EpochEnded) -> None:
         trial.epoch = event.epoch
-        trial.value = event.metrics.get(self.objective)
-        if trial.value is not None and (trial.best is None or self._is_better(trial.value, trial.best)):
-            trial.best, trial.best_epoch = trial.value, event.epoch
+        trial.value = event.metrics[self.objective]
+        rank = self._ranking.rank(event.metrics)
+        if trial.rank is None or rank > trial.rank:
+            trial.best, trial.best_epoch, trial.rank = trial.value, event.epoch, rank
 
     def _trial_finished(self, trial: OpenTrial, event: TrialFinished) -> None:
         self._move(trial, event.state)
@@ -148,9 +153,6 @@ class StudyProgress:
         trial.state = state
 
     def _better(self, leader: Leader | None, trial: OpenTrial) -> Leader | None:
-        if trial.best is None or (leader is not None and not self._is_better(trial.best, leader.value)):
+        if trial.best is None or trial.rank is None or (leader is not None and trial.rank <= leader.rank):
             return leader
-        return Leader(trial.number, trial.best_epoch, trial.best, trial.params)
-
-    def _is_better(self, value: float, than: float) -> bool:
-        return value > than if self.mode == "max" else value < than
+        return Leader(trial.number, trial.best_epoch, trial.best, trial.rank, trial.params)

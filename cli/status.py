@@ -34,7 +34,10 @@ def status(
     for position, study in enumerate(names):
         if position:
             print()
-        _print(open_study(storage, study), storage)
+        if name is None:
+            _print_one_of_many(storage, study)
+        else:
+            _print(open_study(storage, study), storage)
 
 
 def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
@@ -64,6 +67,16 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
             )
         time.sleep(0.2)
     print(f"study {name} stopped; go on with {go_on}")
+
+
+def _print_one_of_many(storage: Path, name: str) -> None:
+    """One unreadable journal must not hide the other studies."""
+    from cli.studies import open_study
+
+    try:
+        _print(open_study(storage, name), storage)
+    except InputError as error:
+        print(f"{name}: unreadable: {error}")
 
 
 def _print(study: "OpenedStudy", storage: Path) -> None:

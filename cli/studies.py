@@ -6,6 +6,7 @@ from pathlib import Path
 from cli.options import DEFAULT_STORAGE
 from trainables.errors import InputError
 from tuning.catalogue import find_study
+from tuning.journal import read_events
 from tuning.layout import StudyFolder
 from tuning.lock import Holder, holder
 from tuning.record import StudyRecord, read_record
@@ -34,8 +35,8 @@ def open_study(storage: Path, name: str) -> OpenedStudy:
     """
     folder = find_study(storage, name)
     driver = holder(folder)
-    if folder.journal.stat().st_size == 0:
-        raise InputError(f"study {name!r} has not begun yet: its journal is empty")
+    if next(read_events(folder.journal), None) is None:
+        raise InputError(f"study {name!r} has not begun yet: its journal {folder.journal} holds no event")
     return OpenedStudy(folder, read_record(folder.journal), driver)
 
 

@@ -1,0 +1,48 @@
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cli import main as command
+
+
+def test_a_tracking_server_is_pointed_to(run_cli) -> None:
+    finished = run_cli("ui", "--tracking-uri", "http://user:secret@example.org:5000")
+    assert finished.code == 0
+    assert "http://user:***@example.org:5000" in finished.out
+    assert "secret" not in finished.out
+
+
+def test_a_port_in_use_is_refused_before_mlflow_starts(run_cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        finished = run_cli("ui", "--port", str(port))
+    assert finished.code == 2
+    assert f"--port {port + 1}" in finished.err
+
+
+@pytest.mark.parametrize(("returned", "code"), [(0, 0), (3, 1)])
+def test_mlflow_serves_this_machine_only(
+    returned: int, code: int, tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+
+    def run(command: list[str], check: bool) -> "subprocess.CompletedProcess[str]":
+        started.append(command)
+        return subprocess.CompletedProcess(command, returned)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(sys, "argv", ["tune-cli", "ui", "--port", port])
+    with pytest.raises(SystemExit) as exit_:
+        command.main()
+    assert exit_.value.code == code
+    assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
+    assert started[0][started[0].index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert f"http://127.0.0.1:{port}" in capsys.readouterr().out
