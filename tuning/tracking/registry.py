@@ -1,6 +1,7 @@
 """The champion's model: logged once, registered under the study's name, alias `champion`."""
 
 import copy
+import re
 import tempfile
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from trainables.errors import InputError
 from tuning.journal import ChampionLogged, Event, TrialProposed, read_events
 from tuning.layout import StudyFolder
 from tuning.tracking.mirror import Mirror
-from tuning.tracking.store import Store, TrackingError, save_model
+from tuning.tracking.store import RegisteredModel, Store, TrackingError, save_model
 from tuning.tracking.translation import TRIAL_TAG, flatten
 from tuning.tracking_state import TrackingState, masked, read_state
 
 ALIAS = "champion"
 _WEIGHTS = "weights.pt"
+_MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
 
 
 def log_champion(
@@ -68,12 +70,19 @@ def resolve_model_uri(model_uri: str, tracking_uri: str, destination: Path) -> P
         InputError: no such model, or one that another program logged; or MLflow did not answer.
     """
     try:
-        return Store(tracking_uri).download(model_uri, f"extra_files/{_WEIGHTS}", destination)
+        return Store(tracking_uri).download(_parse(model_uri), f"extra_files/{_WEIGHTS}", destination)
     except TrackingError as error:
         raise InputError(
             f"{model_uri} gives no weights from MLflow at {masked(tracking_uri)} ({error}); give a model that a study "
-            "registered here, as models:/NAME@champion or models:/NAME/VERSION"
+            "registered there, as models:/NAME@champion or models:/NAME/VERSION"
         ) from error
+
+
+def _parse(model_uri: str) -> RegisteredModel:
+    match = _MODEL_URI.fullmatch(model_uri)
+    if match is None:
+        raise InputError(f"not a registered model: {model_uri}; write models:/NAME@champion or models:/NAME/VERSION")
+    return RegisteredModel(match["name"], match["alias"], match["version"] or "")
 
 
 def _log(

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 # Set before the import, which reads the first; they hold for this process and what it starts.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -21,6 +23,10 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 import mlflow
 import mlflow.artifacts
 import mlflow.pytorch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # remarks on MLflow's own type hints
+    import mlflow.pyfunc  # what save_model would import later, in the middle of a study
 import numpy as np
 from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -32,6 +38,7 @@ from torch import nn
 import trainables
 from trainables.errors import TuneError
 from tuning.tracking.translation import STUDY_TAG, TRIAL_TAG, Point, RunStatus
+from tuning.tracking_state import masked
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -61,6 +68,15 @@ class FoundRun:
     started_ms: int
 
 
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A model's version by its alias or number."""
+
+    name: str
+    alias: str | None = None
+    version: str = ""
+
+
 class Store:
     """One MLflow address. Every method raises `TrackingError` and nothing else of MLflow's."""
 
@@ -73,9 +89,19 @@ class Store:
         try:
             yield mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         except MlflowException as error:
-            raise TrackingError(_in_one_line(error), refused=error.error_code in _REFUSALS) from error
+            raise TrackingError(self._in_one_line(error), refused=error.error_code in _REFUSALS) from error
         except Exception as error:  # MLflow lets errors of requests, SQLAlchemy and the file system through
-            raise TrackingError(_in_one_line(error)) from error
+            raise TrackingError(self._in_one_line(error)) from error
+
+    def _in_one_line(self, error: BaseException) -> str:
+        """What was at the bottom of it, without passwords: MLflow's messages repeat the address, or go on with SQL."""
+        while (deeper := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+            error = deeper
+        text = str(error).replace(self.uri, masked(self.uri))
+        if password := urlsplit(self.uri).password:
+            text = text.replace(password, "***")
+        lines = [line for line in text.splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
     def ping(self) -> None:
         """Return if MLflow answers."""
@@ -179,23 +205,29 @@ class Store:
 
     def register(self, name: str, model_id: str, run_id: str, alias: str, tags: Mapping[str, str]) -> str:
         """Register a logged model as the next version of `name`, unless it is one, and point `alias` at it."""
-        source = f"models:/{model_id}"
         with self._client() as client:
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(name)
             versions = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")
-            known = next((found for found in versions if found.model_id == model_id or found.source == source), None)
+            # Not models:/ID, which MLflow would look up at this process's default address.
+            source = client.get_logged_model(model_id).artifact_location
+            known = next((found for found in versions if found.source == source), None)
             if known is None:
                 known = client.create_model_version(name, source, run_id, dict(tags), model_id=model_id)
             client.set_registered_model_alias(name, alias, known.version)
             return str(known.version)
 
-    def download(self, model_uri: str, path: str, destination: Path) -> Path:
-        """Fetch the file `path` of a model into the folder `destination`."""
+    def download(self, model: RegisteredModel, path: str, destination: Path) -> Path:
+        """Fetch the file `path` of a registered model into the folder `destination`."""
         destination.mkdir(parents=True, exist_ok=True)
-        with self._client():
+        with self._client() as client:
+            number = model.version
+            if model.alias is not None:
+                number = str(client.get_model_version_by_alias(model.name, model.alias).version)
+            # Not models:/NAME@ALIAS, which MLflow would look up at this process's default address.
+            source = client.get_model_version_download_uri(model.name, number)
             local = mlflow.artifacts.download_artifacts(
-                f"{model_uri}/{path}", dst_path=str(destination), tracking_uri=self.uri, registry_uri=self.uri
+                f"{source}/{path}", dst_path=str(destination), tracking_uri=self.uri, registry_uri=self.uri
             )
             return Path(local)
 
@@ -234,11 +266,3 @@ def _found(run: Any) -> FoundRun:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _in_one_line(error: BaseException) -> str:
-    """What was at the bottom of it: MLflow's own messages go on with SQL, or begin with a remark of SQLAlchemy's."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("(raised as")]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__

@@ -223,13 +223,10 @@ class Translator:
         return max(first, second) if self._study.search.mode == "max" else min(first, second)
 
     def _best_epoch(self, epochs: list[dict[str, float]]) -> tuple[int, float] | None:
-        """Epoch, counted from 1, and value; the earliest among equals."""
-        best: tuple[int, float] | None = None
-        for epoch, metrics in enumerate(epochs, start=1):
-            value = metrics.get(self._objective)
-            if value is not None and (best is None or (value != best[1] and self._better(value, best[1]) == value)):
-                best = epoch, value
-        return best
+        """Epoch, counted from 1, and value."""
+        assert self._study is not None, "a journal begins with study_opened"
+        epoch = self._study.search.ranking.best_epoch(epochs)
+        return None if epoch is None else (epoch, epochs[epoch - 1][self._objective])
 
 
 def child_tags(parent_run_id: str) -> dict[str, str]:

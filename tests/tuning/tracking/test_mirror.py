@@ -9,6 +9,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
+from trainables.config.objective import Objective
 from tuning.journal import ChampionLogged, StudyEnded, TrialStarted
 from tuning.journal import TestOpened as SealedTestOpened
 from tuning.record import read_record
@@ -44,7 +45,9 @@ class TestWhatIsWritten:
             for epoch, metrics in enumerate(trial.epochs, start=1):
                 for key, value in metrics.items():
                     assert [point[1] for point in child["history"][key] if point[0] == epoch] == [value]
-            assert child["latest"].get("best_val_accuracy") == trial.best_value("val_accuracy", "max")
+            assert child["latest"].get("best_val_accuracy") == (trial.best_metrics(Objective()) or {}).get(
+                "val_accuracy"
+            )
             assert child["latest"]["duration_s"] == trial.duration_s
             assert child["latest"]["size.parameters"] == trial.size["parameters"]
             assert float(child["params"]["optimizer.learning_rate"]) == trial.params["optimizer.learning_rate"]
@@ -73,7 +76,7 @@ class TestWhatIsWritten:
         best = [point[1] for point in run["history"]["best_val_accuracy"]]
         assert [point[0] for point in run["history"]["best_val_accuracy"]] == [1, 2, 3, 4]
         assert best == sorted(best)
-        assert best[-1] == record.champion.best_value("val_accuracy", "max")
+        assert best[-1] == (record.champion.best_metrics(Objective()) or {})["val_accuracy"]
         assert yaml.safe_load(run["documents"]["study.yaml"])["name"] == "tiny"
 
     def test_versions_of_code_and_libraries(self, finished, uri):

@@ -93,12 +93,12 @@ def test_killed_while_the_database_is_made(tmp_path):
     script = (
         "import sys; from tuning.tracking import check_reachable; print('go', flush=True); check_reachable(sys.argv[1])"
     )
-    for attempt in range(8):
+    for attempt in range(4):
         uri = f"sqlite:///{tmp_path / str(attempt) / 'mlflow.db'}"
         process = subprocess.Popen([sys.executable, "-c", script, uri], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()
-        time.sleep(0.2 * attempt)
+        time.sleep(0.4 * attempt)
         process.kill()
         process.communicate()
         check_reachable(uri)
