@@ -34,7 +34,7 @@ class OpenTrial:
     """The objective after its best epoch."""
     best_epoch: int = 0
     rank: tuple[float, float] | None = None
-    """Order of the best epoch; greater is better."""
+    """`Objective.rank` of its best epoch: greater is better."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class StudyProgress:
         """The best of all trials that have not failed, running ones included."""
         leader = self._finished_leader
         for trial in self.open.values():
-            leader = self._better(leader, trial)
+            leader = _better(leader, trial)
         return leader
 
     def elapsed(self, now: float | None = None) -> float:
@@ -143,7 +143,7 @@ class StudyProgress:
     def _trial_finished(self, trial: OpenTrial, event: TrialFinished) -> None:
         self._move(trial, event.state)
         if event.state in ("completed", "stopped"):
-            self._finished_leader = self._better(self._finished_leader, trial)
+            self._finished_leader = _better(self._finished_leader, trial)
         if event.state != "infeasible":
             self._durations_sum += event.duration_s
 
@@ -152,7 +152,11 @@ class StudyProgress:
         self.counts[state] += 1
         trial.state = state
 
-    def _better(self, leader: Leader | None, trial: OpenTrial) -> Leader | None:
-        if trial.best is None or trial.rank is None or (leader is not None and trial.rank <= leader.rank):
-            return leader
-        return Leader(trial.number, trial.best_epoch, trial.best, trial.rank, trial.params)
+
+def _better(leader: Leader | None, trial: OpenTrial) -> Leader | None:
+    """The better of the two; the earlier trial among equals, as in `tuning.record`."""
+    if trial.rank is None or trial.best is None:
+        return leader
+    if leader is not None and (trial.rank, -trial.number) <= (leader.rank, -leader.number):
+        return leader
+    return Leader(trial.number, trial.best_epoch, trial.best, trial.rank, trial.params)

@@ -35,9 +35,13 @@ def results(
         study = open_study(storage, name)
         found = study_results(study.record, read_run_ids(study.folder), driver_died=study.driver_died)
         if json:
-            show(found if top is None else found.model_copy(update={"trials": tuple(found.ranked()[:top])}))
+            show(found if top is None else _limited(found, top))
         else:
             _print(found, top or _SHOWN)
+
+
+def _limited(found: "StudyResults", top: int) -> "StudyResults":
+    return found.model_copy(update={"trials": tuple(found.ranked()[:top]), "ranking": found.ranking[:top]})
 
 
 def _print(found: "StudyResults", top: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from search_spaces.fields import Kind, has_variants, numeric_kind, variants
-from search_spaces.messages import KeyProblem, explain
+from search_spaces.messages import KeyProblem, explain, misplaced_booleans
 from search_spaces.schema import StudyConfig, Value
 from trainables.config import TrialConfig
 from trainables.errors import InfeasibleError, InputError
@@ -32,12 +32,14 @@ def compose(study: StudyConfig, values: Mapping[str, Value]) -> TrialConfig:
 
 
 def composition_problems(study: StudyConfig, values: Mapping[str, Value]) -> list[KeyProblem]:
-    """Why `compose` would refuse the values; empty where it would not."""
+    """Why the values make no valid trial; empty where they do. Stricter than `compose`: true is not the number 1."""
+    content = _raw_composition(study, values)
+    problems = misplaced_booleans(content, TrialConfig)
     try:
-        TrialConfig.model_validate(_raw_composition(study, values))
+        TrialConfig.model_validate(content)
     except ValidationError as error:
-        return explain(error, TrialConfig)
-    return []
+        problems += explain(error, TrialConfig)
+    return problems
 
 
 def parameter_order(study: StudyConfig) -> tuple[str, ...]:

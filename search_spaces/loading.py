@@ -3,12 +3,13 @@
 import os
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces.messages import KeyPath, KeyProblem, explain, nearest
+from search_spaces.messages import KeyPath, KeyProblem, explain, misplaced_booleans, nearest
 from search_spaces.overrides import apply_override, read_override
 from search_spaces.salvage import salvage
 from search_spaces.schema import StudyConfig
@@ -42,7 +43,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[s
     if document.is_yaml and report.is_mapping():
         content = report.overridden(overrides, environment)
         study = report.checked(content)
-        if study is not None and not report.problems:
+        if study is not None and not report.sentences():
             return study
     raise StudyFileError(report.sentences())
 
@@ -80,22 +81,21 @@ class _Report:
         self.path = path
         self.content = document.content
         self.lines = dict(document.lines)
+        self.unread = list(document.problems)
+        """Of the text itself: what comes of their keys is not worth a second line, and an override settles them."""
         self.problems: list[tuple[int, str]] = []
         """Line, for sorting, and the whole sentence; problems of overrides come last."""
         self.origins: dict[KeyPath, str] = {}
         """Overridden key to the override as written; later ones win."""
-        self.refused = {problem.path for _, problem in document.problems}
-        """Keys whose value is already known to be wrong: what comes of it is not worth a second line."""
-        for line, problem in document.problems:
-            self.problems.append((line, f"{path}:{line}: {problem}"))
 
     def sentences(self) -> list[str]:
         """Every problem, in the order of the file."""
-        return list(dict.fromkeys(text for _, text in sorted(self.problems, key=lambda problem: problem[0])))
+        unread = [(line, f"{self.path}:{line}: {problem}") for line, problem in self.unread]
+        return list(dict.fromkeys(text for _, text in sorted(unread + self.problems, key=itemgetter(0))))
 
     def add(self, problem: KeyProblem) -> None:
         """Note a problem where its key was written, or failing that the nearest key that holds it."""
-        if problem.path in self.refused:
+        if any(problem.path == unread.path for _, unread in self.unread):
             return
         override = self._override_of(problem.path)
         if override is not None:
@@ -129,25 +129,31 @@ class _Report:
         content: dict[str, Any] = deepcopy(self.content)
         for text in overrides:
             path, value, problems = read_override(text, environment)
-            refused = None if problems else apply_override(content, path, value)
-            for problem in problems or [refused] if refused else problems:
+            if not problems:
+                problems = apply_override(content, path, value)
+            for problem in problems:
                 self.problems.append((_LAST, f"--set {text}: {problem}"))
             if path:
-                for written in (self.origins, self.lines):
-                    for key in [key for key in written if key[: len(path)] == path]:
-                        del written[key]
+                self._forget(path)
                 self.origins[path] = text
         return content
 
+    def _forget(self, path: KeyPath) -> None:
+        """What was written at `path` and beneath it has been overridden."""
+        self.lines = {key: line for key, line in self.lines.items() if key[: len(path)] != path}
+        self.origins = {key: text for key, text in self.origins.items() if key[: len(path)] != path}
+        self.unread = [(line, problem) for line, problem in self.unread if problem.path[: len(path)] != path]
+
     def checked(self, content: dict[str, Any]) -> StudyConfig | None:
         """The study, or what its readable part makes, with every problem of schema and space noted."""
+        found = misplaced_booleans(content, StudyConfig)
         try:
             study: StudyConfig | None = StudyConfig.model_validate(content)
         except ValidationError as error:
-            found = explain(error, StudyConfig)
-            for problem in found:
-                self.add(problem)
+            found += explain(error, StudyConfig)
             study = salvage(content, found)
+        for problem in found:
+            self.add(problem)
         if study is not None:
             written = content["space"] if isinstance(content.get("space"), dict) else {}
             space_problems = check_space(study, unreadable=written.keys() - study.space.keys())

@@ -1,7 +1,7 @@
 """What pydantic found wrong, in words for the person who wrote the file: the value received and what would be right."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -57,6 +57,31 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[KeyProblem]:
     return list(problems.values())
 
 
+def misplaced_booleans(content: object, model: type[BaseModel]) -> list[KeyProblem]:
+    """Booleans where a number belongs, which pydantic would read as 0 or 1."""
+    root = _json_schema(model)
+    return list(_misplaced(content, (), root, root))
+
+
+def _misplaced(content: object, path: KeyPath, schema: _Schema, root: _Schema) -> Iterator[KeyProblem]:
+    schema = _resolved(schema, root)
+    inner: Iterable[tuple[str | int, object]] = ()
+    if isinstance(content, dict):
+        variant = schema.get("discriminator", {}).get("mapping", {}).get(str(content.get("name")))
+        schema = _resolved({"$ref": variant}, root) if variant else schema
+        inner = content.items()
+    elif isinstance(content, list):
+        inner = enumerate(content)
+    elif isinstance(content, bool):
+        types = {member.get("type") for member in schema.get("anyOf", [schema])}
+        if types & {"integer", "number"} and "boolean" not in types:
+            yield KeyProblem(path, f"got {content!r}; expected {_expected(schema, root)}")
+    for key, value in inner:
+        below = _step(schema, key)
+        if below is not None:
+            yield from _misplaced(value, (*path, key), below, root)
+
+
 def expected_of(model: type[BaseModel], field: str) -> str:
     """What a field of a class takes, in words."""
     root = _json_schema(model)
@@ -83,7 +108,8 @@ def _explain_one(detail: Mapping[str, Any], path: KeyPath, schema: _Schema, root
             return KeyProblem(path, f"unknown value {received!r}; {choose_from(received, map(str, schema['enum']))}")
         case "too_short":
             return KeyProblem(path, f"is empty; give {_expected(schema, root)}")
-    return KeyProblem(path, f"got {_shown(received)}; expected {_expected(schema, root)}")
+    quotes = "; put quotes around it" if detail["type"] == "string_type" and isinstance(received, int | float) else ""
+    return KeyProblem(path, f"got {_shown(received)}; expected {_expected(schema, root)}{quotes}")
 
 
 def _shown(value: object) -> str:

@@ -31,19 +31,19 @@ def key_path(key: str) -> KeyPath:
     return path
 
 
-def apply_override(content: dict[str, Any], path: KeyPath, value: Any) -> KeyProblem | None:
-    """Set `value` at `path` of a study file's content, making the mappings on the way; a problem if it cannot be."""
+def apply_override(content: dict[str, Any], path: KeyPath, value: Any) -> list[KeyProblem]:
+    """Set `value` at `path` of a study file's content, making the mappings on the way; problems if it cannot be."""
     keys = [str(key) for key in path]
     target = content
     for depth, key in enumerate(keys[:-1], start=1):
         inner = _opened(target.get(key), ".".join(keys[:depth]))
         if not isinstance(inner, dict):
-            return KeyProblem(path, f"{dotted(path[:depth])} is {inner!r}, which holds no keys")
+            return [KeyProblem(path, f"{dotted(path[:depth])} is {inner!r}, which holds no keys")]
         target[key] = target = inner
     if len(keys) == 3 and keys[0] == "space":
         _give_way(target, keys[2])
     target[keys[-1]] = value
-    return None
+    return []
 
 
 _NAMED = {

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from search_spaces.search_options import SchedulerConfig, SearcherConfig
 from trainables.config import Config, TrialConfig
 from trainables.config.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from trainables.config.objective import Objective
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Any]
@@ -90,9 +91,14 @@ class SearchConfig(Config):
     """Checkpoints of this many best trials stay on disk."""
 
     @property
+    def ranking(self) -> Objective:
+        """How epochs and trials are ordered."""
+        return Objective(metric=self.objective)
+
+    @property
     def mode(self) -> Literal["max", "min"]:
         """Direction of the objective."""
-        return "min" if self.objective == "val_loss" else "max"
+        return self.ranking.mode
 
 
 class ConfirmConfig(Config):

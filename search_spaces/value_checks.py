@@ -109,14 +109,14 @@ def _contexts(study: StudyConfig, path: str) -> Iterator[dict[str, Any]]:
     """Values of the deciding parameters under which `path` exists."""
     deciding = deciding_parameters(study, path)
     order = [key for key in parameter_order(study) if key in deciding]
-    mentioned = _mentioned(study)
+    candidates = {key: _distinguished(study, key, path) for key in order}
 
     def extend(context: dict[str, Any], rest: list[str]) -> Iterator[dict[str, Any]]:
         if not rest:
             if is_active(study, path, context):
                 yield context
         elif is_active(study, rest[0], context):
-            for value in _distinguished(study.space[rest[0]], mentioned.get(rest[0], [])):
+            for value in candidates[rest[0]]:
                 yield from extend(context | {rest[0]: value}, rest[1:])
         else:
             yield from extend(context, rest[1:])
@@ -124,15 +124,15 @@ def _contexts(study: StudyConfig, path: str) -> Iterator[dict[str, Any]]:
     return extend({}, order)
 
 
-def _mentioned(study: StudyConfig) -> dict[str, list[Any]]:
-    """Values that conditions ask for, by parameter."""
-    mentioned: dict[str, list[Any]] = {}
-    for parameter in study.space.values():
-        for key, allowed in (parameter.when or {}).items():
-            mentioned.setdefault(key, []).extend(allowed_values(allowed))
-    return mentioned
-
-
-def _distinguished(parameter: Parameter, mentioned: list[Any]) -> list[Any]:
-    """Values of a condition worth telling apart: all choices; of a range one end and what is asked for."""
-    return parameter.choices or [parameter.low, *(value for value in mentioned if value != parameter.low)]
+def _distinguished(study: StudyConfig, key: str, path: str) -> list[Any]:
+    """Values of the condition `key` worth telling apart for `path`: those its own `when` asks for, if it does; else all
+    choices, or of a range one end and what any `when` asks for."""
+    own = (study.space[path].when or {}).get(key)
+    if own is not None:
+        return allowed_values(own)
+    condition = study.space[key]
+    if condition.choices is not None:
+        return list(condition.choices)
+    asked = [allowed_values((parameter.when or {}).get(key, [])) for parameter in study.space.values()]
+    numbers = [value for allowed in asked for value in allowed if isinstance(value, int | float)]
+    return list(dict.fromkeys([condition.low, *numbers]))

@@ -11,9 +11,10 @@ import torch
 from ray import tune
 
 from trainables.config import TrialConfig
+from trainables.config.objective import Objective
 from trainables.data.training_data import open_training_data
 from trainables.errors import InfeasibleError, TrialError
-from trainables.training.loop import Metrics, Objective, train
+from trainables.training.loop import Metrics, train
 
 _LAST_LINES = 12
 """Lines of a traceback that a failed trial reports."""
@@ -29,7 +30,7 @@ class Job:
     folder: str
     """The trial's checkpoints, on storage that every node sees."""
     metric: str
-    mode: str
+    """The objective's metric: whose best epoch to keep."""
     cpus: int
     """Threads for torch."""
 
@@ -94,5 +95,5 @@ class TrialTrainable(tune.Trainable):
 def _epochs(job: Job, config: TrialConfig) -> Iterator[Metrics]:
     """Open the data and train; nothing happens before the first `next`."""
     data = open_training_data(config.data)
-    objective = Objective(job.metric, "min" if job.mode == "min" else "max")
+    objective = Objective.model_validate({"metric": job.metric})
     yield from train(config, data, folder=Path(job.folder), objective=objective)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from trainables.data.training_data import TrainingData
-from trainables.models.classifier import Classifier
 
 from trainables.config import TrialConfig
+from trainables.data.training_data import TrainingData
+from trainables.models.classifier import Classifier
 from trainables.training.checkpoint import load_best
 from trainables.training.loop import build_classifier
 from tuning.journal import ChampionLogged

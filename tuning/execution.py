@@ -105,7 +105,7 @@ class _Adapter(_Forgetful, Searcher):
         self._seconds = {trial.number: _training_seconds(trial) for trial in unfinished}
         self._retention = Retention(assignment.study, assignment.folder, assignment.past)
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         """The next trial as Ray's configuration; `FINISHED` when there is none."""
         if self._waiting:
             trial = self._waiting.popleft()
@@ -123,7 +123,6 @@ class _Adapter(_Forgetful, Searcher):
             config=config,
             folder=str(self._at.folder.trial_checkpoints(number).resolve()),
             metric=search.objective,
-            mode=search.mode,
             cpus=self._at.study.resources.cpus_per_trial,
         )
         return {"number": number, "job": job.to_json()}

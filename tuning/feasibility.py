@@ -3,10 +3,9 @@
 from dataclasses import asdict
 from functools import lru_cache
 
-from trainables.models.size import measure_size
-
 from trainables.config import ModelConfig, TrialConfig
 from trainables.errors import InfeasibleError, InputError
+from trainables.models.size import measure_size
 
 
 class Feasibility:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
+from trainables.config.objective import Objective
 from tuning.journal import (
     FINISHED,
     ChampionLogged,
@@ -46,17 +47,10 @@ class TrialRecord:
         """No worker will train it again."""
         return self.state in FINISHED
 
-    def best_epoch(self, metric: str, mode: Literal["max", "min"]) -> int | None:
-        """Epoch, counted from 1, with the best `metric` (the earliest among equals); None before the first."""
-        values = [epoch[metric] for epoch in self.epochs if metric in epoch]
-        if not values:
-            return None
-        return values.index(max(values) if mode == "max" else min(values)) + 1
-
-    def best_value(self, metric: str, mode: Literal["max", "min"]) -> float | None:
-        """Value of `metric` at its best epoch."""
-        epoch = self.best_epoch(metric, mode)
-        return None if epoch is None else self.epochs[epoch - 1][metric]
+    def best_metrics(self, objective: Objective) -> dict[str, float] | None:
+        """Metrics of the best epoch; None before the first."""
+        epoch = objective.best_epoch(self.epochs)
+        return None if epoch is None else self.epochs[epoch - 1]
 
 
 @dataclass(frozen=True)
@@ -76,17 +70,21 @@ class StudyRecord:
     """Wall-clock time that drivers have spent on the study so far."""
 
     @property
+    def ranked(self) -> list[TrialRecord]:
+        """Trials completed or stopped after an epoch or more, the best first, the earlier first among equals."""
+        objective = self.config.search.ranking
+        ranks = {
+            trial.number: objective.rank(best)
+            for trial in self.trials
+            if trial.state in ("completed", "stopped") and (best := trial.best_metrics(objective)) is not None
+        }
+        able = [trial for trial in self.trials if trial.number in ranks]
+        return sorted(able, key=lambda trial: ranks[trial.number], reverse=True)
+
+    @property
     def champion(self) -> TrialRecord | None:
-        """The trial with the best objective among those completed or stopped; the earliest among equals."""
-        search = self.config.search
-        sign = 1.0 if search.mode == "max" else -1.0
-        best: tuple[float, TrialRecord] | None = None
-        for trial in self.trials:
-            value = trial.best_value(search.objective, search.mode)
-            if trial.state in ("completed", "stopped") and value is not None:
-                if best is None or sign * value > best[0]:
-                    best = (sign * value, trial)
-        return None if best is None else best[1]
+        """The trial that the study recommends: the best; None before there is one."""
+        return next(iter(self.ranked), None)
 
 
 def read_record(journal: Path) -> StudyRecord:

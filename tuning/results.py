@@ -50,16 +50,13 @@ class StudyResults(Config):
     """The same object as in `trials`; None before a trial has been completed or stopped."""
     trials: tuple[TrialResult, ...]
     """By number."""
+    ranking: tuple[int, ...]
+    """Numbers of the trials that were completed or stopped, the best first."""
 
     def ranked(self) -> list[TrialResult]:
-        """Trials with a value, best first, the earlier first among equals; failed ones cannot win and are left out."""
-        sign = -1.0 if self.mode == "max" else 1.0
-        eligible = [
-            (sign * trial.value, trial.number, trial)
-            for trial in self.trials
-            if trial.value is not None and trial.state not in ("failed", "infeasible")
-        ]
-        return [trial for _, _, trial in sorted(eligible, key=lambda ranked: ranked[:2])]
+        """Trials in the order of `ranking`."""
+        by_number = {trial.number: trial for trial in self.trials}
+        return [by_number[number] for number in self.ranking]
 
     def counts(self) -> Counter[TrialState]:
         """How many trials are in each state."""
@@ -86,12 +83,14 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
         mode=search.mode,
         champion=None if champion is None else next(trial for trial in trials if trial.number == champion.number),
         trials=trials,
+        ranking=tuple(trial.number for trial in record.ranked),
     )
 
 
 def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -> TrialResult:
     search = record.config.search
-    value = trial.best_value(search.objective, search.mode)
+    at_best = trial.best_metrics(search.ranking)
+    value = None if at_best is None else at_best[search.objective]
     best = {} if value is None else {f"best_{search.objective}": value}
     return TrialResult(
         number=trial.number,
@@ -99,7 +98,7 @@ def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -
         reason=trial.reason,
         params=trial.params,
         value=value,
-        best_epoch=trial.best_epoch(search.objective, search.mode),
+        best_epoch=search.ranking.best_epoch(trial.epochs),
         metrics={**trial.epochs[-1], **best} if trial.epochs else {},
         size=trial.size,
         epochs=len(trial.epochs),

@@ -14,23 +14,21 @@ class Retention:
     """Deletes a finished trial's checkpoints once `search.keep_checkpoints` finished trials are better."""
 
     def __init__(self, study: StudyConfig, folder: StudyFolder, past: Sequence[TrialRecord]) -> None:
-        self._metric = study.search.objective
-        self._sign = 1.0 if study.search.mode == "max" else -1.0
+        self._objective = study.search.ranking
         self._keep = study.search.keep_checkpoints
         self._folder = folder
-        self._best: dict[int, float] = {}
+        self._best: dict[int, tuple[float, float]] = {}
         self._finished: set[int] = set()
         for trial in past:
-            value = trial.best_value(self._metric, study.search.mode)
-            if value is not None:
-                self._best[trial.number] = self._sign * value
+            for metrics in trial.epochs:
+                self.observe(trial.number, metrics)
             if trial.state in FINISHED:
                 self.finish(trial.number, trial.state)
 
     def observe(self, number: int, metrics: dict[str, float]) -> None:
         """Take note of one epoch."""
-        value = self._sign * metrics[self._metric]
-        self._best[number] = max(value, self._best.get(number, value))
+        rank = self._objective.rank(metrics)
+        self._best[number] = max(rank, self._best.get(number, rank))
 
     def finish(self, number: int, state: TrialState) -> None:
         """Delete what the end of this trial makes superfluous."""
@@ -40,7 +38,7 @@ class Retention:
         remove_resumable(self._folder.trial_checkpoints(number))
         self._finished.add(number)
         # The earliest among equals is the champion, so later equals go first.
-        ranked = sorted(self._finished, key=lambda trial: (-self._best[trial], trial))
+        ranked = sorted(sorted(self._finished), key=lambda trial: self._best[trial], reverse=True)
         for beaten in ranked[self._keep :]:
             self._finished.discard(beaten)
             self._delete(beaten)

@@ -2,9 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -32,6 +33,6 @@ def stop_requests() -> Iterator[threading.Event]:
         _install(previous)
 
 
-def _install(handlers: dict[signal.Signals, object]) -> None:
+def _install(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
-        signal.signal(number, handler)  # type: ignore[arg-type]  # what getsignal returned
+        signal.signal(number, handler)

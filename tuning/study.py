@@ -1,6 +1,5 @@
 """A study from beginning to end: prepare, search, register the champion; or take up where a driver left off."""
 
-import difflib
 import json
 import os
 import socket
@@ -12,11 +11,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
 from trainables.data.training_data import TrainingData, prepare_training_data
-
-from search_spaces.schema import StudyConfig
 from trainables.errors import InputError, StudyFailedError, StudyInterruptedError
+from tuning.catalogue import find_study, require_free_name
 from tuning.champion import register_champion
 from tuning.cluster import check_local_resources, concurrent_trials, connect
 from tuning.execution import Assignment, Ended, run_trials
@@ -55,11 +54,7 @@ def run_study(config: StudyConfig, places: Places, observer: Observer) -> StudyR
         StudyInterruptedError: a signal stopped it.
     """
     folder = StudyFolder(places.storage, config.name)
-    if folder.path.exists():
-        raise InputError(
-            f"the name {config.name!r} is already in use in {places.storage}; go on with it by "
-            f"`tune-cli resume {config.name}`, or give another with --name"
-        )
+    require_free_name(places.storage, config.name)
     prepared = _prepare(_with_absolute_paths(config), folder, places, observer)
     folder.path.mkdir(parents=True)
     with hold(folder):
@@ -95,23 +90,6 @@ def resume_study(
                 "comparable; put the former files back, or start a study of another name"
             )
         return _drive(prepared)
-
-
-def find_study(storage: Path, name: str) -> StudyFolder:
-    """The folder of an existing study.
-
-    Raises:
-        InputError: there is none of this name (the nearest are listed), or the folder is not a study's.
-    """
-    folder = StudyFolder(storage, name)
-    if folder.journal.exists():
-        return folder
-    if folder.path.is_dir():
-        raise InputError(f"{folder.path} is not a study: it holds no {folder.journal.name}")
-    known = sorted(path.parent.name for path in storage.glob("*/journal.jsonl"))
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are: {', '.join(known) or 'none yet'}"
-    raise InputError(f"no study {name!r} in {storage}; {hint}")
 
 
 @dataclass(frozen=True)
@@ -190,7 +168,9 @@ def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord
     try:
         recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
     except TrackingError as error:
-        study.observer.warning(f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.name}`")
+        study.observer.warning(
+            f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.name}`"
+        )
     return recorder.study()
 
 

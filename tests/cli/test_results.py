@@ -20,7 +20,7 @@ def test_json_is_one_object_with_the_promised_names(study, run_cli) -> None:
 
 def test_json_can_be_limited_to_the_best(study, run_cli) -> None:
     found = json.loads(run_cli("results", "digits-cnn", "--json", "--top", "2").out)
-    assert [trial["number"] for trial in found["trials"]] == [2, 6]
+    assert [trial["number"] for trial in found["trials"]] == [2, 6] == found["ranking"]
 
 
 def test_the_table_shows_the_best_first_and_why_trials_failed(study, run_cli) -> None:

@@ -74,6 +74,14 @@ BAD_FILES = {
         HEAD + "training: {max_epochs: many}\n" + SPACE,
         ["s.yaml:3: training.max_epochs: got 'many'; expected a whole number (at least 1)"],
     ),
+    "a boolean for a number": (
+        HEAD + "training: {max_epochs: yes}\n" + SPACE,
+        ["s.yaml:3: training.max_epochs: got True; expected a whole number (at least 1)"],
+    ),
+    "a number for text": (
+        "name: 2024\ndata: {dataset: digits}\n" + SPACE,
+        ["s.yaml:1: name: got 2024; expected text: letters, digits, `.`, `_`, `-`; put quotes around it"],
+    ),
     "out of bounds": (
         HEAD + "model: {name: cnn, dropout: 1.5}\n" + SPACE,
         ["s.yaml:3: model.dropout: got 1.5; expected a number (at least 0 and below 1)"],
@@ -267,6 +275,11 @@ def test_a_wrong_override_is_located_as_itself(override, expected, tmp_path):
 def test_an_override_repairs_what_the_file_has_wrong(tmp_path):
     study = loaded(tmp_path, HEAD + "training: {max_epochs: none}\n" + SPACE, "training.max_epochs=2")
     assert study.training.max_epochs == 2
+
+
+def test_an_override_stands_in_for_a_variable_that_is_not_set(tmp_path):
+    text = "name: s\ndata: {dataset: mnist, root: '${NOWHERE}'}\n" + SPACE
+    assert loaded(tmp_path, text, "data.root=/d").data.root == Path("/d")
 
 
 def test_variables_are_read_from_the_environment(tmp_path):

@@ -9,7 +9,7 @@ def overridden(content: dict[str, Any], *texts: str) -> dict[str, Any]:
     for text in texts:
         path, value, problems = read_override(text, {})
         assert problems == []
-        assert apply_override(content, path, value) is None
+        assert apply_override(content, path, value) == []
     return content
 
 
@@ -80,5 +80,5 @@ def test_choices_put_a_range_out_of_force_and_a_range_choices():
 
 
 def test_a_value_holds_no_keys():
-    problem = apply_override({"name": "s"}, ("name", "x"), 1)
+    (problem,) = apply_override({"name": "s"}, ("name", "x"), 1)
     assert str(problem) == "name.x: name is 's', which holds no keys"

@@ -76,6 +76,7 @@ def test_other_fields_can(path):
         ("model.padding", {"choices": ["same", "sane"]}, ".choices[1]: got 'sane'; expected a whole number"),
         ("model.activation", {"choices": ["relu", "rleu"]}, ".choices[1]: unknown value 'rleu'; did you mean `relu`?"),
         ("model.name", {"choices": ["cnn", "cmn"]}, ".choices[1]: unknown name 'cmn'; did you mean `cnn`?"),
+        ("model.filters", {"choices": [8, True]}, ".choices[1]: got True; expected a whole number (at least 1)"),
         ("model.filters", {"choices": [[8]]}, ".choices[0]: got [8]; expected a whole number"),
     ],
 )

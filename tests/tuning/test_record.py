@@ -1,3 +1,4 @@
+from trainables.config.objective import Objective
 from tuning.journal import EpochEnded, Event, StudyEnded, StudyOpened, TrialFinished, TrialProposed, TrialStarted
 from tuning.record import fold
 
@@ -37,8 +38,9 @@ def _events() -> list[Event]:
 def test_trials_carry_their_epochs_state_and_reason() -> None:
     record = fold(_events())
     assert [trial.state for trial in record.trials] == ["completed", "stopped", "proposed"]
-    assert record.trials[0].best_epoch("val_accuracy", "max") == 2
-    assert record.trials[0].best_value("val_accuracy", "max") == 0.7
+    best = record.trials[0].best_metrics(Objective())
+    assert best is not None
+    assert best["val_accuracy"] == 0.7
     assert record.trials[1].reason == "asha at epoch 1"
 
 

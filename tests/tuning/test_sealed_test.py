@@ -45,7 +45,7 @@ def _write_study(storage: Path, fingerprint: str, *, ended: bool = True, trials:
         config = _CONFIG.model_dump(mode="json")
         journal.append(
             TrialProposed(number=number, params={"optimizer.learning_rate": 0.001}, config=config, hash="h"),
-            EpochEnded(number=number, epoch=1, metrics={"val_accuracy": 0.9}),
+            EpochEnded(number=number, epoch=1, metrics={"val_accuracy": 0.9, "val_loss": 0.3}),
             TrialFinished(number=number, state="completed"),
         )
     if ended:

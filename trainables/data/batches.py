@@ -22,8 +22,8 @@ def iterate_batches(
     """
     order = indices if generator is None else indices[torch.randperm(len(indices), generator=generator)]
     chunks = list(torch.split(order, batch_size))
-    if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
-        chunks.pop()
+    if generator is not None:
+        chunks = chunks[: count_batches(len(indices), batch_size, training=True)]
     for rows in chunks:
         yield _to_device(images.index_select(0, rows), device), _to_device(labels.index_select(0, rows), device)
 
@@ -31,7 +31,8 @@ def iterate_batches(
 def count_batches(images: int, batch_size: int, *, training: bool) -> int:
     """Return how many batches `iterate_batches` yields: with a generator (`training`) or without."""
     batches = -(-images // batch_size)
-    return batches - 1 if training and batches > 1 and images % batch_size == 1 else batches
+    last_is_lonely = images % batch_size == 1 and batches > 1
+    return batches - 1 if training and last_is_lonely else batches
 
 
 def _to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -196,7 +196,8 @@ def _write_header(file: BinaryIO, count: int, form: ImageFormat) -> None:
 
 def _sums(block: Block) -> NDArray[np.float64]:
     """n x 2 x C sums of pixels and of squared pixels."""
-    pixels = block.images.reshape(*block.images.shape[:2], -1)
+    count, channels, height, width = block.images.shape
+    pixels = block.images.reshape(count, channels, height * width)
     total = pixels.sum(axis=2, dtype=np.float64)
     squares = np.einsum("ncp,ncp->nc", pixels, pixels, dtype=np.float64)
     return np.stack([total, squares], axis=1)

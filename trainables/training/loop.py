@@ -4,15 +4,14 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from trainables.config import TrialConfig
+from trainables.config.objective import Objective
 from trainables.data.augmentation import Augmenter
 from trainables.data.batches import count_batches, iterate_batches
 from trainables.data.training_data import TrainingData
@@ -30,20 +29,6 @@ ABSURD_LOSS = 1e4
 """Cross-entropy beyond which a trial has diverged; guessing costs ln(classes), under 10 for any data set here."""
 
 Metrics = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What the best epoch is best in."""
-
-    metric: str = "val_accuracy"
-    mode: Literal["max", "min"] = "max"
-
-    def is_best(self, history: list[Metrics]) -> bool:
-        """Whether the last epoch is better than every one before it."""
-        sign = 1.0 if self.mode == "max" else -1.0
-        values = [sign * epoch[self.metric] for epoch in history]
-        return all(values[-1] > value for value in values[:-1])
 
 
 def build_classifier(config: TrialConfig, data: TrainingData) -> Classifier:
@@ -163,7 +148,7 @@ class _Run:
     def _save_if_due(self) -> None:
         if self._folder is None:
             return
-        if self._objective.is_best(self.history):
+        if self._objective.best_epoch(self.history) == len(self.history):
             save_best(self._folder, self._model.state_dict())
         age = time.monotonic() - self._saved_at
         finished = len(self.history) == self._config.training.max_epochs

@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from trainables.config import DataConfig, TrialConfig
+from trainables.config.objective import Objective
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import DivergedError, InfeasibleError
 from trainables.training import loop
 from trainables.training.checkpoint import load_best
-from trainables.training.loop import Metrics, Objective, build_classifier, train
+from trainables.training.loop import Metrics, build_classifier, train
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,9 @@ def test_equal_seeds_give_equal_numbers_and_other_seeds_do_not(data_config: Data
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     data_config: DataConfig, data: TrainingData, tmp_path: Path, optimizer: str, schedule: str
 ) -> None:
-    config = _trial(data_config, optimizer={"name": optimizer}, schedule={"name": schedule}, augmentation={"mixup": 0.2})
+    config = _trial(
+        data_config, optimizer={"name": optimizer}, schedule={"name": schedule}, augmentation={"mixup": 0.2}
+    )
     whole = list(train(config, data, folder=tmp_path / "whole"))
     list(islice(train(config, data, folder=tmp_path / "parts"), 2))
     torch.manual_seed(12345)  # another trial may have used the process in between
@@ -97,7 +100,7 @@ def test_the_best_epochs_weights_are_kept(data_config: DataConfig, data: Trainin
     config = _trial(
         data_config, schedule={"name": "exponential", "gamma": 60.0}, training={"max_epochs": 3}, model={"dropout": 0.0}
     )
-    objective = Objective("val_accuracy", "max")
+    objective = Objective()
     history = list(train(config, data, folder=tmp_path, objective=objective))
     best = max(range(3), key=lambda epoch: history[epoch]["val_accuracy"])
     assert best < 2

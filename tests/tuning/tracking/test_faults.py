@@ -1,0 +1,195 @@
+"""MLflow or its follower dies: nothing is lost, nothing is there twice. A real `mlflow server`, real kills."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from trainables.errors import InputError
+from tuning.tracking import Mirror, check_reachable
+from tuning.tracking_state import read_state
+
+pytestmark = pytest.mark.slow
+
+FOLLOW = """
+import sys
+from pathlib import Path
+from tuning.layout import StudyFolder
+from tuning.tracking import Mirror, session
+session._EVENTS_AT_ONCE = 7  # many small steps, many moments to die at
+print("ready", flush=True)
+Mirror(StudyFolder(Path(sys.argv[1]), "tiny"), sys.argv[2]).bring_up_to_date()
+"""
+
+
+class Server:
+    """`mlflow server` on 127.0.0.1 over one SQLite file, killed by its process group."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self._folder = folder
+        self._database = database
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._database, "--workers", "1"]
+        command += ["--artifacts-destination", str(self._folder / "artifacts"), "--port", str(self.port)]
+        log = open(self._folder / "server.log", "ab")  # noqa: SIM115  # the server's own from here on
+        self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True)
+        log.close()
+        end = time.monotonic() + 90
+        while not self._answers():
+            assert time.monotonic() < end, (self._folder / "server.log").read_text()
+            time.sleep(0.2)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Leave connections open and unanswered."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+@pytest.fixture
+def server(tmp_path, uri):
+    server = Server(tmp_path, uri)
+    yield server
+    server.kill()
+
+
+def wait_until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_server_killed_and_restarted_in_mid_study(server, study, contents, undisturbed):
+    with pytest.raises(InputError, match=r"127\.0\.0\.1"):
+        check_reachable(server.uri)
+    server.start()
+    check_reachable(server.uri)
+    mirror = Mirror(study.folder, server.uri)
+    mirror.start()
+    study.open()
+    study.trial(0)
+    wait_until(lambda: mirror.health().events_waiting == 0)
+    server.kill()
+    began = time.monotonic()
+    study.trial(1)
+    study.trial(2, "failed", "ValueError: no")
+    assert time.monotonic() - began < 1, "the driver does not wait for MLflow"
+    wait_until(lambda: mirror.health().problem)
+    assert mirror.health().events_waiting > 0
+    server.start()
+    study.trial(3)
+    study.end()
+    assert mirror.close(60)
+    held = contents(server.uri, study.folder)
+    assert held == undisturbed(study.folder)
+    assert held["study"]["documents"]["study.yaml"].startswith("name: tiny")
+
+
+def test_server_gone_for_the_rest_of_the_study(server, study, contents, undisturbed):
+    server.start()
+    mirror = Mirror(study.folder, server.uri)
+    mirror.start()
+    study.open()
+    study.trial(0)
+    wait_until(lambda: mirror.health().events_waiting == 0)
+    server.kill()
+    study.trial(1)
+    study.end()
+    began = time.monotonic()
+    assert mirror.close(5) is False
+    assert time.monotonic() - began < 6
+    server.start()
+    Mirror(study.folder, server.uri).bring_up_to_date()  # what `tune-cli sync` does
+    assert contents(server.uri, study.folder) == undisturbed(study.folder)
+
+
+def test_requests_that_time_out_and_are_carried_out_all_the_same(server, study, contents, undisturbed, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    server.start()
+    study.open()
+    Mirror(study.folder, server.uri).bring_up_to_date()
+    mirror = Mirror(study.folder, server.uri)
+    server.pause()
+    mirror.start()
+    study.trial(0)
+    wait_until(lambda: mirror.health().problem)
+    time.sleep(3)  # some more requests that nobody answers
+    os.killpg(server._process.pid, signal.SIGCONT)
+    study.trial(1)
+    study.end()
+    assert mirror.close(60)
+    assert contents(server.uri, study.folder) == undisturbed(study.folder)
+
+
+def test_a_server_started_on_a_read_only_database(study, tmp_path, uri, contents, undisturbed):
+    server = Server(tmp_path, f"sqlite:///file:{tmp_path / 'mlflow.db'}?mode=ro&uri=true")
+    try:
+        server.start()
+        check_reachable(server.uri)
+        mirror = Mirror(study.folder, server.uri)
+        mirror.start()
+        study.open()
+        study.trial(0)
+        study.end()
+        wait_until(lambda: mirror.health().problem)
+        assert mirror.close(10) is False
+        server.kill()
+        server._database = uri
+        server.start()
+        Mirror(study.folder, server.uri).bring_up_to_date()
+        assert contents(server.uri, study.folder) == undisturbed(study.folder)
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_follower_killed_at_random_moments(study, uri, contents, undisturbed, seed):
+    moments = random.Random(seed)
+    study.open()
+    for number in range(40):
+        study.trial(number, epochs=5)
+    study.end()
+    kills = 0
+    for _ in range(8):
+        follower = subprocess.Popen(
+            [sys.executable, "-c", FOLLOW, str(study.folder.storage), uri], stdout=subprocess.PIPE
+        )
+        assert follower.stdout is not None
+        follower.stdout.readline()
+        time.sleep(moments.uniform(0.01, 0.4))
+        kills += follower.poll() is None
+        follower.kill()
+        follower.communicate()
+    assert kills > 0
+    before = read_state(study.folder)
+    Mirror(study.folder, uri).bring_up_to_date()
+    after = read_state(study.folder)
+    assert before is None or before.offset < after.offset, "killed too late to show anything"
+    assert contents(uri, study.folder) == undisturbed(study.folder)

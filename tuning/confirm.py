@@ -1,0 +1,136 @@
+"""Confirming: the best trials are retrained with fresh seeds, in full, before a difference is believed.
+
+The best of many noisy trials is best partly by luck. Fresh seeds know nothing of that luck, so their mean is an honest
+estimate; and where two means differ by less than the seeds do, the smaller model is as good a choice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trainables.config import TrialConfig
+from tuning.journal import TrialProposed, canonical_json
+from tuning.record import StudyRecord, TrialRecord
+from tuning.statistics import CONFIDENCE, Estimate, mean_interval
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """One of the best trials, with what its retraining gave."""
+
+    trial: TrialRecord
+    values: dict[int, float]
+    """Objective by seed, of the retrained trials that were completed."""
+    estimate: Estimate
+    behind: Estimate | None = None
+    """How far it is behind the champion, seed by seed (positive: worse). The intervals of all candidates hold together
+    with 95 % confidence. None for the champion, and where fewer than two seeds can be compared."""
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the champion's lead over it may be chance."""
+        return self.behind is not None and self.behind.includes_zero
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What retraining the best trials has shown."""
+
+    candidates: tuple[Confirmed, ...]
+    """By mean, best first; the first is the champion."""
+    unreliable: tuple[TrialRecord, ...]
+    """Candidates that failed with some seed or are still being retrained; none of them can be champion."""
+
+    @property
+    def champion(self) -> Confirmed:
+        """The best mean."""
+        return self.candidates[0]
+
+    @property
+    def ties(self) -> tuple[Confirmed, ...]:
+        """Trials that may be as good as the champion, smallest model first."""
+        tied = [candidate for candidate in self.candidates[1:] if candidate.is_tied]
+        return tuple(sorted(tied, key=lambda one: (one.trial.size.get("parameters", 0), one.trial.number)))
+
+
+def trials_to_confirm(record: StudyRecord) -> tuple[TrialProposed, ...]:
+    """The retrainings that `confirm` asks for and that the record does not hold yet, numbered on.
+
+    Every candidate gets the same seeds, none of which the search has used. They train to their last epoch: run them
+    without a scheduler.
+    """
+    known = {trial.hash for trial in record.trials}
+    number = max((trial.number for trial in record.trials), default=-1) + 1
+    proposed: list[TrialProposed] = []
+    for candidate in candidates(record):
+        for seed in _fresh_seeds(record):
+            config = _with_seed(candidate.config, seed)
+            fingerprint = config.canonical_hash(record.data_fingerprint)
+            if fingerprint in known:
+                continue
+            proposed.append(
+                TrialProposed(
+                    number=number + len(proposed),
+                    source="confirm",
+                    params=candidate.params,
+                    config=config.model_dump(mode="json"),
+                    hash=fingerprint,
+                    size=candidate.size,
+                )
+            )
+    return tuple(proposed)
+
+
+def candidates(record: StudyRecord) -> list[TrialRecord]:
+    """The `confirm.top` best trials of the search, best first."""
+    return [trial for trial in record.ranked if trial.source != "confirm"][: record.config.confirm.top]
+
+
+def confirmation(record: StudyRecord) -> Confirmation | None:
+    """What the retrained trials say; None before any candidate was retrained with every seed."""
+    found = candidates(record)
+    values = {trial.number: _values_by_seed(record, trial) for trial in found}
+    wanted = record.config.confirm.seeds
+    complete = [trial for trial in found if len(values[trial.number]) >= wanted]
+    if not complete:
+        return None
+    confirmed = [
+        Confirmed(trial, values[trial.number], mean_interval(list(values[trial.number].values()))) for trial in complete
+    ]
+    sign = -1.0 if record.config.search.mode == "max" else 1.0
+    confirmed.sort(key=lambda one: (sign * one.estimate.mean, one.trial.size.get("parameters", 0), one.trial.number))
+    unreliable = tuple(trial for trial in found if trial not in complete)
+    return Confirmation((confirmed[0], *_compared(confirmed[0], confirmed[1:], -sign)), unreliable)
+
+
+def _compared(champion: Confirmed, others: Sequence[Confirmed], sign: float) -> list[Confirmed]:
+    """The others with their distance to the champion."""
+    # Bonferroni: each of several comparisons has to be surer for all of them to be right together.
+    confidence = 1.0 - (1.0 - CONFIDENCE) / max(1, len(others))
+    compared = []
+    for other in others:
+        seeds = sorted(champion.values.keys() & other.values.keys())
+        lead = [sign * (champion.values[seed] - other.values[seed]) for seed in seeds]
+        behind = mean_interval(lead, confidence) if len(seeds) >= 2 else None
+        compared.append(Confirmed(other.trial, other.values, other.estimate, behind))
+    return compared
+
+
+def _values_by_seed(record: StudyRecord, candidate: TrialRecord) -> dict[int, float]:
+    search, own = record.config.search, canonical_json(candidate.params)
+    return {
+        trial.config.training.seed: best[search.objective]
+        for trial in record.trials
+        if trial.source == "confirm" and trial.state == "completed" and canonical_json(trial.params) == own
+        if (best := trial.best_metrics(search.ranking)) is not None
+    }
+
+
+def _fresh_seeds(record: StudyRecord) -> range:
+    """Seeds that no trial of the search has used, the same whenever they are asked for."""
+    used = [trial.config.training.seed for trial in record.trials if trial.source != "confirm"]
+    start = max(used, default=record.config.training.seed) + 1
+    return range(start, start + record.config.confirm.seeds)
+
+
+def _with_seed(config: TrialConfig, seed: int) -> TrialConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
