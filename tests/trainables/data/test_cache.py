@@ -147,7 +147,7 @@ def _fail_after_first_block(error: BaseException) -> Any:
         (OSError(errno.ENOSPC, "No space left on device"), DataError, r"no space left .*\$TUNE_CACHE_DIR"),
         (OSError(errno.EDQUOT, "Quota exceeded"), DataError, "no space left"),
         (OSError(errno.EIO, "Input/output error"), DataError, "cannot be written to .*Input/output error"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
     ],
 )
 def test_a_build_that_fails_leaves_nothing(
@@ -200,7 +200,7 @@ def test_a_cache_folder_that_cannot_be_made(two_classes: DataConfig, tmp_path: P
 
 
 _OPEN_AS_NOBODY = """
-import os, sys
+import mmap, os, sys  # before the step down, after which Python's own folder may be out of reach
 from trainables.config import DataConfig
 from trainables.data.cache import open_training_entry
 from trainables.errors import DataError
