@@ -49,12 +49,11 @@ def main() -> None:
     for index in range(grid.size):
         values = grid[index]
         correct = [round(epoch["val_accuracy"] * images) for epoch in train(compose(study, values), data)]
-        rows.append({"values": values, "correct": correct})
+        rows.append(json.dumps([[values.get(path) for path in study.space], correct], separators=(",", ":")))
         if index % 20 == 0:
-            print(f"{index}/{grid.size} {time.monotonic() - began:.0f} s best {max(correct)}/{images}", flush=True)
-    content = {"study": STUDY, "images": images, "torch": torch.__version__}
-    lines = ",\n  ".join(json.dumps(row, separators=(",", ":")) for row in rows)
-    TABLE.write_text(json.dumps(content)[:-1] + f',\n "rows": [\n  {lines}\n ]}}\n')
+            print(f"{index}/{grid.size} {time.monotonic() - began:.0f} s", flush=True)
+    head = {"study": STUDY, "images": images, "torch": torch.__version__, "columns": list(study.space)}
+    TABLE.write_text(json.dumps(head)[:-1] + ',"rows":[\n' + ",\n".join(rows) + "\n]}\n")
 
 
 if __name__ == "__main__":
