@@ -10,6 +10,7 @@ from cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from tuning.layout import StudyFolder
     from tuning.results import StudyResults, TrialResult
 
 _SHOWN = 10
@@ -37,14 +38,14 @@ def results(
         if json:
             show(found if top is None else _limited(found, top))
         else:
-            _print(found, top or _SHOWN)
+            _print(found, study.folder, top or _SHOWN)
 
 
 def _limited(found: "StudyResults", top: int) -> "StudyResults":
     return found.model_copy(update={"trials": tuple(found.ranked()[:top]), "ranking": found.ranking[:top]})
 
 
-def _print(found: "StudyResults", top: int) -> None:
+def _print(found: "StudyResults", folder: "StudyFolder", top: int) -> None:
     from cli import words
     from cli.output import console
     from cli.summary import champion_lines
@@ -53,7 +54,7 @@ def _print(found: "StudyResults", top: int) -> None:
     reason = f": {found.reason}" if found.reason else ""
     screen.print(f"study {found.study} {found.state}{reason}")
     screen.print(f"{len(found.trials)} trials: {words.counts(found.counts())}")
-    for line in champion_lines(found):
+    for line in champion_lines(found, folder):
         screen.print(line, soft_wrap=True)
     ranked = found.ranked()
     if ranked:

@@ -1,11 +1,16 @@
 """`run` and `resume`: start a study, or take one up again."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cli.options import DEFAULT_STORAGE, Address, Json, Set, Storage, StudyFile, StudyName, TimeBudget, TrackingUri
 from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from search_spaces.schema import StudyConfig
+    from tuning.layout import StudyFolder
 
 
 def run(
@@ -36,18 +41,48 @@ def run(
     config = load_study(file, overrides)
     folder = StudyFolder(storage, config.name)
     goes_on = resume == "auto" and folder.journal.exists()
-    if not goes_on:
+    more = _extension(folder, config) if goes_on else None
+    if more is None:
         require_free_name(storage, config.name)
     with result_alone(json) as show:
         with watch(on_stderr=json, journal=folder.journal if goes_on else None) as observer:
             from tuning.study import Places, resume_study, run_study
 
             places = Places(storage, tracking_uri, address)
-            if goes_on:
-                resume_study(config.name, places, observer)
-            else:
+            if more is None:
                 run_study(config, places, observer)
+            else:
+                resume_study(config.name, places, observer, more_trials=more.trials, more_seconds=more.seconds)
         print_summary(storage, config.name, show if json else None)
+
+
+@dataclass(frozen=True)
+class _Extension:
+    """What a study file asks for beyond what the study of its name was begun with."""
+
+    trials: int
+    seconds: float
+
+
+def _extension(folder: "StudyFolder", config: "StudyConfig") -> _Extension:
+    """Compare a study file with the study that is to go on.
+
+    Raises:
+        InputError: more than the budget has changed; says what.
+    """
+    from tuning.changes import study_changes
+    from tuning.record import read_record
+
+    begun = read_record(folder.journal).config
+    changes = study_changes(begun, config)
+    if changes:
+        listed = "\n".join(f"  {change}" for change in changes)
+        raise InputError(
+            f"study {config.name!r} was begun with other settings, and its results would not be comparable:\n{listed}\n"
+            f"Give the new settings another --name, or go on with the former ones by `tune-cli resume {config.name}`"
+        )
+    seconds = (config.search.time_budget or 0.0) - (begun.search.time_budget or 0.0)
+    return _Extension(max(0, config.search.trials - begun.search.trials), max(0.0, seconds))
 
 
 def resume(

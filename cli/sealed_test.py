@@ -40,7 +40,7 @@ def _print(report: "TestReport") -> None:
 
     low, high = report.interval
     print(f"trial {report.trial}, champion of study {report.study}, on {report.n} images that no trial has seen:")
-    print(f"accuracy {words.metric('accuracy', report.accuracy)}, 95 % interval {100 * low:.2f} to {100 * high:.2f} %")
+    print(f"accuracy {words.metric('accuracy', report.accuracy)}, {words.interval(low, high)}")
     width = max(map(len, report.per_class), default=0)
     for name, accuracy in report.per_class.items():
         print(f"  {name:<{width}}  {words.metric('accuracy', accuracy):>8}")

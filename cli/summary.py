@@ -1,5 +1,6 @@
 """What `run` and `resume` say at the end: what came out, and what to do next."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from pydantic import BaseModel
 
 from cli import words
 from cli.studies import open_study, storage_option
+from tuning.layout import StudyFolder
 from tuning.results import StudyResults, study_results
 from tuning.tracking_state import read_run_ids
 
@@ -22,7 +24,7 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
     print(f"study {name} {results.state}: {results.reason}")
     took = words.duration(study.record.search_seconds)
     print(f"{len(results.trials)} trials in {took}: {words.counts(results.counts())}")
-    for line in champion_lines(results):
+    for line in champion_lines(results, study.folder):
         print(line)
     if study.record.champion_model is not None:
         print(f"model: {study.record.champion_model.model_uri}")
@@ -30,17 +32,44 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
         print(line)
 
 
-def champion_lines(results: StudyResults) -> list[str]:
-    """The champion with its parameters, one a line; nothing if there is none."""
+def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:
+    """The champion with its parameters, one a line, and what its sealed test said; nothing if there is none."""
     champion = results.champion
-    if champion is None:
+    if champion is None or champion.value is None:
         return []
     width = max(map(len, champion.params), default=0)
     value = words.metric(results.objective, champion.value)
+    if results.objective == "val_accuracy" and (images := _validation_images(folder)):
+        value += f" of {images} images ({_interval(champion.value, images)})"
     return [
-        f"champion: trial {champion.number}, {results.objective} {value} at epoch {champion.best_epoch}",
+        f"champion: trial {champion.number}, {results.objective} {value}, epoch {champion.best_epoch}",
         *(f"  {path:<{width}}  {words.number(value)}" for path, value in champion.params.items()),
+        *_test_lines(results),
     ]
+
+
+def _test_lines(results: StudyResults) -> list[str]:
+    test = results.test
+    if test is None:
+        return []
+    low, high = test["interval"]
+    said = f"{words.metric('accuracy', test['accuracy'])} of {test['n']} images ({words.interval(low, high)})"
+    times = "once" if test["openings"] == 1 else f"{test['openings']} times"
+    return [f"sealed test, opened {times}: trial {test['trial']}, accuracy {said}"]
+
+
+def _validation_images(folder: StudyFolder) -> int | None:
+    """How many images the validation accuracy is of; None where the manifest is not there."""
+    if not folder.manifest.exists():
+        return None
+    images: int = json.loads(folder.manifest.read_text())["splits"]["validation"]["images"]
+    return images
+
+
+def _interval(accuracy: float, images: int) -> str:
+    from tuning.statistics import accuracy_interval
+
+    return words.interval(*accuracy_interval(round(accuracy * images), images))
 
 
 def _next_steps(name: str, storage: str) -> list[str]:

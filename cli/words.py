@@ -24,6 +24,11 @@ def metric(name: str, value: float | None) -> str:
     return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4g}"
 
 
+def interval(low: float, high: float) -> str:
+    """A 95 % interval of an accuracy."""
+    return f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+
+
 def duration(seconds: float) -> str:
     """`4.2s`, `3m05s`, `2h07m`, `3d04h`."""
     if seconds < 59.95:

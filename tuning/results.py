@@ -52,6 +52,8 @@ class StudyResults(Config):
     """By number."""
     ranking: tuple[int, ...]
     """Numbers of the trials that were completed or stopped, the best first."""
+    test: dict[str, Any] | None
+    """The last report of the sealed test (`tuning.sealed_test.TestReport`); None while it is sealed."""
 
     def ranked(self) -> list[TrialResult]:
         """Trials in the order of `ranking`."""
@@ -84,6 +86,7 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
         champion=None if champion is None else next(trial for trial in trials if trial.number == champion.number),
         trials=trials,
         ranking=tuple(trial.number for trial in record.ranked),
+        test=record.tests[-1].report if record.tests else None,
     )
 
 

@@ -10,6 +10,7 @@ from tuning.layout import StudyFolder
 from tuning.lock import hold
 from tuning.observer import Observer
 from tuning.record import StudyRecord, TrialRecord, read_record
+from tuning.statistics import accuracy_interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +85,6 @@ def _evaluate(folder: StudyFolder, record: StudyRecord, champion: TrialRecord, o
     from trainables.training.device import choose_compute
     from trainables.training.evaluation import evaluate
     from tuning.champion import load_classifier
-    from tuning.statistics import accuracy_interval
 
     observer.phase("reading the sealed test images")
     seen = prepare_training_data(champion.config.data, observer.progress)

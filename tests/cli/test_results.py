@@ -29,7 +29,7 @@ def test_the_table_shows_the_best_first_and_why_trials_failed(study, run_cli) ->
     out = finished.out
     assert "study digits-cnn finished: all 8 trials are done" in out
     assert "7 trials: 2 completed, 2 stopped early, 2 failed, 1 infeasible" in out
-    assert "champion: trial 2, val_accuracy 95.00 % at epoch 2" in out
+    assert "champion: trial 2, val_accuracy 95.00 %, epoch 2" in out
     rows = [line.split() for line in out.splitlines()]
     heading = rows.index(["trial", "val_accuracy", "epochs", "time", "state", "parameters"])
     assert [row[0] for row in rows[heading + 1 : heading + 4]] == ["2", "6", "0"]

@@ -99,6 +99,15 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path, run_cli) -> Non
         assert "not a study" in finished.err
 
 
+def test_resume_auto_refuses_a_file_that_has_changed(tmp_path: Path, study, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_GOOD)
+    finished = run_cli("run", "study.yaml", "--name", "digits-cnn", "--resume", "auto")
+    assert finished.code == 2
+    assert "training.max_epochs: was 4, is 1" in finished.err
+    assert "space.optimizer.learning_rate" in finished.err
+    assert "ray" not in finished.modules
+
+
 @pytest.mark.parametrize("arguments", [["--trials", "5"], ["--trials", "+0"], ["--time-budget", "soon"]])
 def test_resume_asks_for_what_to_add(arguments: list[str], study, run_cli) -> None:
     finished = run_cli("resume", "digits-cnn", *arguments)
