@@ -9,24 +9,30 @@ from pydantic import ValidationError
 from search_spaces.messages import KeyPath, KeyProblem, explain
 from search_spaces.schema import StudyConfig
 
-_STAND_INS: dict[str, Any] = {"name": "unnamed", "data": {"dataset": "digits"}}
-"""For required keys that are missing; nothing of the space depends on them."""
+_STAND_INS: dict[str, Any] = {
+    "name": "unnamed",
+    "data": {"dataset": "digits"},
+    "space": {"training.seed": {"choices": [0]}},
+}
+"""For required keys that are missing; no check of a space depends on them."""
 
 _MAX_ROUNDS = 5
 """A missing key is taken out with what holds it, level by level; no configuration is deeper."""
 
 
 def salvage(content: dict[str, Any], problems: Iterable[KeyProblem]) -> StudyConfig | None:
-    """The study without the keys that have problems; None where none can be made of the rest."""
+    """The study without the keys that have problems, its space empty where no parameter is left; None where nothing can
+    be made of the rest."""
     remaining = deepcopy(content)
     for _ in range(_MAX_ROUNDS):
         for problem in problems:
             _remove(remaining, problem.path)
-        remaining = _STAND_INS | remaining
         try:
-            return StudyConfig.model_validate(remaining)
+            study = StudyConfig.model_validate(_STAND_INS | remaining)
         except ValidationError as error:
             problems = explain(error, StudyConfig)
+            continue
+        return study if remaining.get("space") else study.model_copy(update={"space": {}})
     return None
 
 

@@ -40,6 +40,9 @@ def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> list[Ke
     """
     problems: list[KeyProblem] = []
     unsound = set(unreadable)
+    for path in unreadable:
+        problem = _path_problem(study, path)
+        problems += [KeyProblem(("space", path), problem)] if problem else []
     for path, parameter in study.space.items():
         problem = _path_problem(study, path)
         found = [KeyProblem(("space", path), problem)] if problem else [*_range_problems(path, parameter)]

@@ -133,6 +133,13 @@ BAD_FILES = {
         HEAD + "space: {}\n",
         ["s.yaml:3: space: is empty; give keys with values, for example model.filters: {choices: [16, 32]}"],
     ),
+    "a space written as sections": (
+        HEAD + "space:\n  model:\n    filters: {choices: [8]}\n",
+        [
+            "s.yaml:4: space.model: is a whole section; name a field of it, for example model.name",
+            "s.yaml:5: space.model.filters: unknown key; one of: choices, low, high, log, step, when",
+        ],
+    ),
     "no space": (
         HEAD,
         ["s.yaml:1: space: is missing; give keys with values, for example model.filters: {choices: [16, 32]}"],
