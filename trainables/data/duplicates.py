@@ -1,4 +1,4 @@
-"""Near-duplicate images: the same photograph twice, perhaps resaved, slightly brighter or shifted by a pixel."""
+"""Near-duplicate images: the same photograph twice, perhaps resaved, resized or slightly brighter."""
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def thumbnails(images: NDArray[np.uint8]) -> Tensor:
 def near_duplicates(first: Tensor, second: Tensor) -> list[tuple[int, int]]:
     """For each image of `second` that has near-duplicates in `first`: (row in first of the nearest, row in second).
 
-    Both are `thumbnails`. Every image is compared with every other: 50,000 with 10,000 take four seconds on two cores.
+    Both are `thumbnails`. Every image is compared with every other: 50,000 with 10,000 take a few seconds on two cores.
     """
     if not len(first):
         return []

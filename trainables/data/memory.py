@@ -11,9 +11,10 @@ def reuse_freed_memory() -> bool:
     """Let the next batch and its activations take the memory that the last ones freed; True where that is possible.
 
     By default glibc maps every large tensor anew and gives it back at once, so each step pays again for the system to
-    find and clear its pages: on two cores of a virtual machine, bytes to floats at 224 pixels run at 6 k images/s and
-    with this at 58 k; the training step of a small network there takes half the time. The price: the process stays as
-    large as it ever was until it ends or calls `return_freed_memory`. Only glibc (Linux) has the switch.
+    find and clear its pages: on two cores of a virtual machine bytes become floats at 6 k images/s of 224 pixels and
+    with this at 58 k, and the training step of a small network takes half the time. The price: the process stays as
+    large as it ever was, and a third larger than it would have been, until it ends or calls `return_freed_memory`.
+    Only glibc (Linux) has the switch.
     """
     libc = _glibc()
     if libc is None:
