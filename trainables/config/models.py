@@ -102,11 +102,13 @@ class BackboneConfig(Config):
     architecture: str = "resnet18"
     """torchvision's name; `tune-cli zoo models` lists them."""
     weights: str = "none"
-    """`none`, a torchvision weights name (`IMAGENET1K_V2`, `DEFAULT`), a file, or `models:/NAME@champion`."""
+    """`none`, a torchvision weights name (`IMAGENET1K_V2`, `DEFAULT`), a state-dict file, or `models:/NAME@champion`.
+    Images should be normalised as they were when the weights were made: `data.normalization: imagenet` for
+    torchvision's."""
     freeze_depth: NonNegativeInt | Literal["all"] = 0
     """0 trains everything, k freezes the first k stages from the input, `all` everything but the head."""
     cut_at: str | None = None
-    """Last stage kept, by name (`tune-cli zoo models ARCHITECTURE`); needed by `head: conv`. Default: all stages."""
+    """Last stage kept, by name (`tune-cli zoo models ARCHITECTURE`). Default: all stages."""
     head: Literal["linear", "mlp", "conv"] = "linear"
     head_units: tuple[PositiveInt, ...] = ()
     """`mlp`: units of each hidden layer. `conv`: filters of each convolution."""

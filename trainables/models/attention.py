@@ -23,11 +23,13 @@ class AttentionBlock(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """Weigh and sum the branches."""
         weights = torch.softmax(self.attention(maps.mean(dim=(2, 3))), dim=1)
-        weighted = [
-            weight[:, None, None, None] * convolution(maps)
-            for weight, convolution in zip(weights.unbind(dim=1), self.convolutions, strict=True)
-        ]
-        return self.activation(torch.stack(weighted).sum(dim=0))  # type: ignore[no-any-return]
+        branches = [convolution(maps) for convolution in self.convolutions]
+        # Under bf16 autocast softmax gives fp32, which would double the memory of every product.
+        shares = weights.to(branches[0].dtype)[:, :, None, None, None].unbind(dim=1)
+        total = shares[0] * branches[0]
+        for share, branch in zip(shares[1:], branches[1:], strict=True):
+            total = torch.addcmul(total, share, branch)
+        return self.activation(total)  # type: ignore[no-any-return]
 
 
 def build_attention_cnn(config: AttentionCnnConfig, image_shape: MapShape, classes: int) -> nn.Module:

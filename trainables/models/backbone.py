@@ -10,7 +10,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.config.models import BackboneConfig
 from trainables.errors import InfeasibleError, InputError
-from trainables.models.architectures import Anatomy, Stage, Step, build_trunk, check_architecture, dissect, run_steps
+from trainables.models.anatomy import Anatomy, Stage, Step, run_steps
+from trainables.models.architectures import build_trunk, check_architecture
+from trainables.models.families import dissect
 from trainables.models.heads import build_convolutional_head, build_vector_head
 from trainables.models.layers import MapShape
 from trainables.models.weights import load_weights, locate_weights

@@ -3,7 +3,9 @@ import torch
 
 from trainables.config.models import BackboneConfig
 from trainables.errors import InfeasibleError, InputError
-from trainables.models.architectures import architectures, build_trunk, dissect, run_steps, stages
+from trainables.models.anatomy import run_steps
+from trainables.models.architectures import architectures, build_trunk, stages
+from trainables.models.families import dissect
 from trainables.models.zoo import build_model
 
 ONE_OF_EACH_FAMILY = [
