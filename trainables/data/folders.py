@@ -85,7 +85,7 @@ def _check_classes(root: Path, split: str, classes: tuple[str, ...]) -> None:
         raise DataError(
             f"{folder} holds class {unknown[0]!r}, which {root / 'train'} lacks; it has {', '.join(classes)}"
         )
-    if not any(_walk(folder)):
+    if next(_walk(folder), None) is None:
         raise DataError(f"{folder} holds no images; remove it, or fill it with CLASS/*.jpg")
 
 
@@ -99,17 +99,33 @@ def _check_no_class_is_empty(root: Path, classes: tuple[str, ...], files: list[I
 
 def _scan_split(root: Path, split: str, classes: tuple[str, ...]) -> Iterator[ImageFile]:
     for label, name in enumerate(classes):
-        for path in sorted(_walk(root / split / name)):
+        folder = root / split / name
+        if not folder.is_dir():  # `val/` and `test/` need not have every class
+            continue
+        for entry in sorted(_walk(folder), key=lambda entry: entry.path):
             try:
-                status = path.stat()
+                status = entry.stat()
                 size, mtime_ns = status.st_size, status.st_mtime_ns
             except OSError:  # it stays in the list, so that it is reported by name when it cannot be read
                 size, mtime_ns = -1, -1
-            yield ImageFile(path.relative_to(root).as_posix(), label, size, mtime_ns)
+            inner = entry.path.removeprefix(f"{folder}{os.sep}").replace(os.sep, "/")
+            yield ImageFile(f"{split}/{name}/{inner}", label, size, mtime_ns)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield Path(parent, name)
+def _walk(folder: Path | str) -> "Iterator[os.DirEntry[str]]":
+    """Images at any depth. Folders that are links are not entered: they may lead in circles.
+
+    Raises:
+        DataError: a folder cannot be listed.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be listed: {error.strerror}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+            yield entry

@@ -45,6 +45,17 @@ def test_entry_holds_what_the_files_hold(two_classes: DataConfig) -> None:
     assert np.allclose(entry.sums[:, 1], (pixels**2).sum(axis=(2, 3)))
 
 
+def test_names_of_any_bytes(two_classes: DataConfig) -> None:
+    """Names from another system are often in another encoding."""
+    folder = os.fsencode(photos(two_classes) / "train/ants")
+    try:
+        os.rename(folder + b"/000.jpg", folder + b"/caf\xe9 1.jpg")
+    except OSError:
+        pytest.skip("this file system knows UTF-8 alone")
+    names = open_training_entry(two_classes).names + open_sealed_entry(two_classes).names
+    assert os.fsdecode(b"train/ants/caf\xe9 1.jpg") in names
+
+
 def test_images_are_decoded_once(two_classes: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, int, int]] = []
     first = open_training_entry(two_classes, lambda *call: calls.append(call))

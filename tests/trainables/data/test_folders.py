@@ -92,3 +92,25 @@ def test_root_that_is_missing(tmp_path: Path) -> None:
     config = DataConfig(dataset="image_folder", root=tmp_path / "nothing", image_size=8)
     with pytest.raises(DataError, match="is no folder; it should hold train/CLASS/"):
         training_files(config)
+
+
+def test_root_may_be_the_working_folder(two_classes: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert two_classes.root is not None
+    monkeypatch.chdir(two_classes.root)
+    here = two_classes.model_copy(update={"root": Path(".")})
+    assert training_files(here).files == training_files(two_classes).files
+
+
+def test_links_in_a_circle_end(two_classes: DataConfig) -> None:
+    assert two_classes.root is not None
+    before = training_files(two_classes).files
+    (two_classes.root / "train/ants/again").symlink_to(two_classes.root / "train")
+    assert training_files(two_classes).files == before
+
+
+def test_a_class_may_be_a_link(two_classes: DataConfig, tmp_path: Path) -> None:
+    assert two_classes.root is not None
+    before = training_files(two_classes).files
+    (two_classes.root / "train/ants").rename(tmp_path / "elsewhere")
+    (two_classes.root / "train/ants").symlink_to(tmp_path / "elsewhere")
+    assert training_files(two_classes).files == before

@@ -4,17 +4,21 @@ import sys
 import pytest
 
 _MINOR_FAULTS = """
-import resource, sys
-import torch
+import ctypes, resource, sys
 from trainables.data.memory import return_freed_memory, reuse_freed_memory
-torch.set_num_threads(1)
 if sys.argv[1] == "reuse":
     assert reuse_freed_memory()
-for _ in range(30):
-    torch.ones(12_000_000)
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+size = 48_000_000
+def use():
+    block = ctypes.c_void_p(libc.malloc(ctypes.c_size_t(size)))
+    libc.memset(block, 1, ctypes.c_size_t(size))
+    libc.free(block)
+use()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
-    torch.ones(12_000_000)
+    use()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 return_freed_memory()
 """
