@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ _ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
     "RAY_DEDUP_LOGS": "0",
 }
+
+
+_CONNECT_SECONDS = 5.0
 
 
 def available_cpus() -> int:
@@ -55,6 +59,8 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> It
     if address is None:
         # A private Ray listens on this machine only; a token would be left in the user's home for nothing.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    else:
+        _require_listener(address)
     import ray
 
     for logger in ("ray", "ray.tune", "ray._private"):
@@ -73,16 +79,31 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> It
             else:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"no Ray cluster answers at {address or 'this machine'} ({error}). Start one with `ray start --head` or "
-            "`ray up cluster.yaml`, or leave out --address to run on this machine alone"
-        ) from error
+        raise _no_cluster(address or "this machine", error) from error
     try:
         if address is not None:
             _check_cluster(address, resources, shared)
         yield
     finally:
         ray.shutdown()
+
+
+def _require_listener(address: str) -> None:
+    """Ray itself would try for minutes to reach a HOST:PORT where nobody listens."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return  # `auto`, or something that only Ray understands
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> InputError:
+    return InputError(
+        f"no Ray cluster answers at {address} ({error}). Start one with `ray start --head` or `ray up cluster.yaml`, "
+        "or leave out --address to run on this machine alone"
+    )
 
 
 def concurrent_trials(resources: ResourcesConfig) -> int:

@@ -3,6 +3,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -235,7 +236,7 @@ def test_a_stopped_study_exits_130_and_says_how_to_go_on(tmp_path: Path, run_cli
     journal = tmp_path / "studies" / "small" / "journal.jsonl"
     try:
         while driver.poll() is None and not (journal.exists() and "epoch_ended" in journal.read_text()):
-            pass
+            time.sleep(0.2)
         assert "running" in run_cli("status", "small").out
         stopped = run_cli("stop", "small")
         assert (stopped.code, "tune-cli resume small" in stopped.out) == (0, True), stopped.err

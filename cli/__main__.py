@@ -1,0 +1,5 @@
+"""`python -m cli` is `tune-cli`."""
+
+from cli.main import main
+
+main()
