@@ -115,12 +115,13 @@ def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mappi
 def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Any]:
     """What the trial would have been written as: the base's own fields and the values, not yet validated."""
     content: dict[str, Any] = study.model_dump(include=set(_SECTIONS), exclude_unset=True)
-    for section in {path.partition(".")[0] for path in values}:
+    for section in content.keys() | {path.partition(".")[0] for path in values}:
         written = content.get(section, {})
         if has_variants(section):
             base_name = getattr(study, section).name
             name = values.get(f"{section}.name", base_name)
-            written = {"name": name} | _kept(section, name, written, renamed=name != base_name)
+            written = written if name == base_name else _carried_over(section, name, written)
+            written = written | {"name": name}
         content[section] = written
     for path, value in values.items():
         section, _, field = path.partition(".")
@@ -128,10 +129,7 @@ def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[st
     return content
 
 
-def _kept(section: str, name: Any, written: dict[str, Any], renamed: bool) -> dict[str, Any]:
+def _carried_over(section: str, name: Value, written: dict[str, Any]) -> dict[str, Any]:
+    """The fields that another variant has too; all of them where there is no such variant, which validation says."""
     variant = variants(section).get(name) if isinstance(name, str) else None
-    return {
-        field: value
-        for field, value in written.items()
-        if field != "name" and (not renamed or variant is None or field in variant.model_fields)
-    }
+    return {field: value for field, value in written.items() if variant is None or field in variant.model_fields}

@@ -15,9 +15,9 @@ from search_spaces.composition import (
     parameter_order,
 )
 from search_spaces.fields import field_paths, has_variants, owners, variants
-from search_spaces.schema import StudyConfig
+from search_spaces.schema import Parameter, StudyConfig
 from search_spaces.space_checks import check_space
-from trainables.config import TrialConfig
+from trainables.config import DataConfig, TrialConfig
 from trainables.config.models import CnnConfig, ConvNetConfig
 from trainables.config.optimizer import AdamConfig, SgdConfig
 from trainables.config.schedule import StepConfig
@@ -65,6 +65,17 @@ def test_only_what_the_file_sets_is_taken_over():
 def test_a_default_section_can_change_its_variant():
     trial = compose(make_study(SGD_OR_ADAM), {"schedule.name": "step", "schedule.gamma": 0.3})
     assert trial.schedule == StepConfig(gamma=0.3)
+
+
+def test_a_study_made_in_code_need_not_name_its_variants():
+    study = StudyConfig(
+        name="s",
+        data=DataConfig(dataset="digits"),
+        model=CnnConfig(filters=5),
+        space={"model.blocks": Parameter(low=1, high=2)},
+    )
+    assert compose(study, {}).model == CnnConfig(filters=5)
+    assert compose(study, {"model.blocks": 2}).model == CnnConfig(filters=5, blocks=2)
 
 
 def test_a_study_composes_the_same_after_it_was_written_down():
