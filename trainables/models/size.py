@@ -8,7 +8,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.config.models import BackboneConfig, ModelConfig
+from trainables.config.models import ModelConfig
 from trainables.models.layers import MapShape
 from trainables.models.zoo import build_model
 
@@ -30,14 +30,12 @@ class ModelSize:
 
 @lru_cache(maxsize=1024)
 def measure_size(config: ModelConfig, image_shape: MapShape, classes: int) -> ModelSize:
-    """Measure a network on torch's `meta` device: nothing is computed, no weights are read.
+    """Measure a network on torch's `meta` device: nothing is computed; of a weights file only the fit is checked.
 
     Raises:
         InfeasibleError: the configuration cannot exist on these images.
-        InputError: an unknown architecture or stage.
+        InputError: an unknown architecture or stage, or weights that do not fit.
     """
-    if isinstance(config, BackboneConfig):
-        config = config.model_copy(update={"weights": "none"})
     with torch.device("meta"):
         model = build_model(config, image_shape, classes).train()
         images = torch.empty(_IMAGES, *image_shape)

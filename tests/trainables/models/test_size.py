@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
 
 from trainables.config.models import (
     AttentionCnnConfig,
@@ -10,7 +11,7 @@ from trainables.config.models import (
     FullyConnectedConfig,
     SoftmaxRegressionConfig,
 )
-from trainables.errors import InfeasibleError
+from trainables.errors import InfeasibleError, InputError
 from trainables.models.size import measure_size
 from trainables.models.zoo import build_model
 
@@ -89,9 +90,14 @@ def test_frozen_layers_keep_nothing():
     assert frozen == 512 * 4 < free
 
 
-def test_weights_are_not_read():
-    with_weights = BackboneConfig(weights="IMAGENET1K_V1")
-    assert measure_size(with_weights, (3, 32, 32), 10) == measure_size(BackboneConfig(), (3, 32, 32), 10)
+def test_weights_change_no_size_and_must_fit(tmp_path):
+    plain = BackboneConfig(architecture="squeezenet1_1")
+    path = tmp_path / "weights.pth"
+    torch.save(models.squeezenet1_1(num_classes=3).state_dict(), path)
+    fitting = plain.model_copy(update={"weights": str(path)})
+    assert measure_size(fitting, (3, 32, 32), 10) == measure_size(plain, (3, 32, 32), 10)
+    with pytest.raises(InputError, match="does not fit"):
+        measure_size(fitting.model_copy(update={"architecture": "resnet18"}), (3, 32, 32), 10)
 
 
 def test_impossible_configurations_have_no_size():
