@@ -29,7 +29,7 @@ _TOP_SHARE, _TOP_TRIALS = 0.1, 5
 """The best trials are a tenth, and at least this many."""
 
 _RESAMPLES = 20
-_TREES = 32
+_TREES, _TREES_OF_RESAMPLES = 64, 8
 _BINS = 4
 
 
@@ -92,12 +92,13 @@ def explain(record: StudyRecord) -> Importance:
     inside = [trial for trial in trials if trial is not None]
     enough = len(inside) >= MIN_TRIALS
     importance = _importance(inside, search.mode) if enough else {}
+    variances = _variances(inside) if enough else {}
     parameters = [
         ParameterImportance(
             path=path,
             trials=sum(path in trial.params for trial, _ in results),
             importance=importance.get(path),
-            variance=_variance(path, inside) if enough else None,
+            variance=variances.get(path),
             correlation=_correlation(space, path, results),
             values=_by_value(space, path, results),
         )
@@ -128,17 +129,25 @@ def _importance(trials: Sequence[FrozenTrial], mode: str) -> dict[str, Share]:
     return _shares(trials, paths, direction, lambda seed: PedAnovaImportanceEvaluator(target_quantile=top))
 
 
-def _variance(path: str, trials: Sequence[FrozenTrial]) -> Share | None:
-    """fANOVA among the trials in which the parameter existed, beside the parameters that existed in all of these."""
-    present = [trial for trial in trials if path in trial.params]
-    if len(present) < MIN_TRIALS:
-        return None
-    common = sorted(set.intersection(*(set(trial.params) for trial in present)))
+def _variances(trials: Sequence[FrozenTrial]) -> dict[str, Share]:
+    """fANOVA of each parameter among the trials in which it existed, beside whatever existed in all of these."""
 
     def forest(seed: int) -> BaseImportanceEvaluator:
-        return FanovaImportanceEvaluator(n_trees=_TREES, seed=seed)
+        return FanovaImportanceEvaluator(n_trees=_TREES if seed == 0 else _TREES_OF_RESAMPLES, seed=seed)
 
-    return _shares(present, common, "maximize", forest).get(path)
+    shares: dict[str, Share] = {}
+    for path in sorted({path for trial in trials for path in trial.params}):
+        present = [trial for trial in trials if path in trial.params]
+        if path in shares or len(present) < MIN_TRIALS:
+            continue
+        common = sorted(set.intersection(*(set(trial.params) for trial in present)))
+        found = _shares(present, common, "maximize", forest)
+        shares |= {other: found[other] for other in common if _existed(other, trials) == len(present)}
+    return shares
+
+
+def _existed(path: str, trials: Sequence[FrozenTrial]) -> int:
+    return sum(path in trial.params for trial in trials)
 
 
 def _shares(
