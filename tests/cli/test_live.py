@@ -96,7 +96,7 @@ def test_a_drawing_costs_milliseconds_with_thousands_of_trials_behind_it(events)
     finished = [event for number in range(3000) for event in events.trial(number, [0.4], "completed")]
     running = [event for number in range(3000, 3016) for event in events.trial(number, [0.4], None)]
     live, console = _live([events.opened(), *finished, *running], width=120)
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(10):
         _drawn(live, console)
-    assert (time.perf_counter() - began) / 10 < 0.05
+    assert (time.process_time() - began) / 10 < 0.05

@@ -1,0 +1,112 @@
+"""`plan`: what a study would do, without starting it."""
+
+from typing import TYPE_CHECKING
+
+from cli.options import Json, Set, StudyFile
+
+if TYPE_CHECKING:
+    from search_spaces.schema import StudyConfig
+    from trainables.config import DataConfig
+    from tuning.plan import Plan, PlannedParameter, PlannedTrial
+
+
+def plan(file: StudyFile, set_: Set = None, json: Json = False) -> None:
+    """Show what a study would search, how large its models are, what it may cost, and what cannot be built."""
+    from cli.output import result_alone
+    from search_spaces.loading import load_study
+
+    study = load_study(file, set_ or [])
+    with result_alone(json) as show:
+        from tuning.cluster import available_cpus
+        from tuning.plan import make_plan
+        from tuning.search_checks import check_search
+
+        check_search(study)
+        shape, classes = _images(study.data)
+        concurrent = max(1, available_cpus() // study.resources.cpus_per_trial)
+        made = make_plan(
+            study, shape, classes, concurrent=min(concurrent, study.resources.max_concurrent or concurrent)
+        )
+        if json:
+            show(made)
+        else:
+            _print(study, made)
+
+
+def _images(config: "DataConfig") -> tuple[tuple[int, int, int], int]:
+    """Shape (channels, height, width) and number of classes; images are neither downloaded nor decoded."""
+    from trainables.data.sources import DATASETS, image_format, open_training_part
+
+    wanted = image_format(config)
+    classes = DATASETS[config.dataset].classes
+    if classes is None:
+        classes = len(open_training_part(config).listing.classes)
+    return (wanted.channels, wanted.size, wanted.size), classes
+
+
+def _print(study: "StudyConfig", made: "Plan") -> None:
+    search = study.search
+    print(f"study {study.name}: {made.trials} trials, {search.searcher.name} proposes, {search.scheduler.name} stops\n")
+    _print_table(("parameter", "values", ""), [_parameter_row(parameter) for parameter in made.parameters])
+    total = made.cardinality if isinstance(made.cardinality, str) else f"{made.cardinality:,}"
+    print(f"\nconfigurations: {total}\n")
+    _print_table(
+        ("", "parameters", "MACs", "memory", ""), [_trial_row(trial) for trial in made.samples], right=(1, 2, 3)
+    )
+    print(f"\ncannot be built: {100 * made.infeasible_fraction:.1f} % of {made.measured} configurations")
+    for reason, times in made.infeasible_reasons.items():
+        print(f"  {times} times: {reason}")
+    print(_epochs(made))
+    print(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
+
+
+def _print_table(heading: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli.output import console
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for position, title in enumerate(heading):
+        table.add_column(title, justify="right" if position in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)
+
+
+def _parameter_row(parameter: "PlannedParameter") -> tuple[str, str, str]:
+    from cli import words
+
+    if parameter.choices is not None:
+        values = ", ".join(map(words.number, parameter.choices))
+    else:
+        values = f"{words.number(parameter.low)} to {words.number(parameter.high)}"
+        values += f", step {words.number(parameter.step)}" if parameter.step is not None else ""
+        values += ", log" if parameter.log else ""
+    when = ", ".join(f"{path} is {value}" for path, value in (parameter.when or {}).items())
+    return parameter.path, values, f"when {when}" if when else ""
+
+
+def _trial_row(trial: "PlannedTrial") -> tuple[str, ...]:
+    from cli import words
+
+    said = words.parameters(trial.params)
+    if trial.parameters is None or trial.macs is None or trial.memory_bytes is None:
+        return trial.kind, "-", "-", "-", f"{trial.infeasible}: {said}"
+    return trial.kind, f"{trial.parameters:,}", f"{trial.macs:,}", _bytes(trial.memory_bytes), said
+
+
+def _epochs(made: "Plan") -> str:
+    epochs = made.epochs
+    rungs = f", decided at {', '.join(map(str, epochs.rungs))}" if epochs.rungs else ""
+    expected = "" if epochs.expected is None else f", about {epochs.expected} expected"
+    confirm = f"; {epochs.confirm} more to confirm the best" if epochs.confirm else ""
+    return f"epochs: {epochs.a_trial} a trial{rungs}; {epochs.most} in all at most{expected}{confirm}"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

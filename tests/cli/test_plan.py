@@ -1,0 +1,42 @@
+import json
+from pathlib import Path
+
+_STUDY = """\
+name: small
+data: {dataset: digits}
+training: {max_epochs: 9}
+search: {trials: 50}
+space:
+  model.filters: {choices: [8, 16]}
+  model.blocks: {low: 1, high: 5}
+"""
+
+
+def test_json_holds_the_promised_keys(tmp_path: Path, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_STUDY)
+    finished = run_cli("plan", "study.yaml", "--json")
+    assert finished.code == 0, finished.err
+    made = json.loads(finished.out)
+    assert {"parameters", "cardinality", "samples", "infeasible_fraction", "epochs"} <= made.keys()
+    assert made["cardinality"] == 10
+    assert made["infeasible_fraction"] == 0.4  # 8 pixels take three pools
+    assert not (tmp_path / "studies").exists()
+    assert "mlflow" not in finished.modules
+
+
+def test_the_table_says_what_is_searched_what_it_costs_and_what_cannot_be(tmp_path: Path, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_STUDY)
+    out = run_cli("plan", "study.yaml").out
+    assert "study small: 10 trials, tpe proposes, asha stops" in out
+    assert "model.blocks   1 to 5" in out
+    assert "configurations: 10\n" in out
+    assert "cannot be built: 40.0 % of 10 configurations" in out
+    assert "epochs: 9 a trial, decided at " in out
+    assert "disk for checkpoints: at most " in out
+
+
+def test_a_wrong_file_is_refused(tmp_path: Path, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_STUDY + "nonsense: 1\n")
+    finished = run_cli("plan", "study.yaml")
+    assert finished.code == 2
+    assert "study.yaml:8: nonsense" in finished.err
