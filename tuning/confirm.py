@@ -4,12 +4,14 @@ The best of many noisy trials is best partly by luck. Fresh seeds know nothing o
 estimate; and where two means differ by less than the seeds do, the smaller model is as good a choice.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.config import TrialConfig
-from tuning.journal import TrialProposed, canonical_json
+from tuning.journal import TrialProposed, TrialState, canonical_json
 from tuning.record import StudyRecord, TrialRecord
+from tuning.search import Proposal
 from tuning.statistics import CONFIDENCE, Estimate, mean_interval
 
 
@@ -50,6 +52,32 @@ class Confirmation:
         """Trials that may be as good as the champion, smallest model first."""
         tied = [candidate for candidate in self.candidates[1:] if candidate.is_tied]
         return tuple(sorted(tied, key=lambda one: (one.trial.size.get("parameters", 0), one.trial.number)))
+
+
+class Confirming:
+    """Proposes the retrainings, for whoever runs a `Search`. Unfinished ones of an earlier driver are its to continue."""
+
+    must_stop: str | None = None
+    """Never: a budget is the search's."""
+
+    def __init__(self, record: StudyRecord) -> None:
+        self._waiting = deque(trials_to_confirm(record))
+
+    @property
+    def ended_because(self) -> str | None:
+        """Said when every retraining is proposed."""
+        return None if self._waiting else "the best trials are retrained"
+
+    def ask(self) -> Proposal:
+        """The next retraining."""
+        trial = self._waiting.popleft() if self._waiting else None
+        return Proposal(() if trial is None else (trial,), trial)
+
+    def observe(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Nothing to learn."""
+
+    def finish(self, number: int, state: TrialState) -> None:
+        """Nothing to learn."""
 
 
 def trials_to_confirm(record: StudyRecord) -> tuple[TrialProposed, ...]:
@@ -100,6 +128,14 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     confirmed.sort(key=lambda one: (sign * one.estimate.mean, one.trial.size.get("parameters", 0), one.trial.number))
     unreliable = tuple(trial for trial in found if trial not in complete)
     return Confirmation((confirmed[0], *_compared(confirmed[0], confirmed[1:], -sign)), unreliable)
+
+
+def recommended(record: StudyRecord) -> TrialRecord | None:
+    """The trial of the search that the study recommends: confirmed if anything was, else the best; None without any."""
+    confirmed = confirmation(record)
+    if confirmed is not None:
+        return confirmed.champion.trial
+    return next((trial for trial in record.ranked if trial.source != "confirm"), None)
 
 
 def _compared(champion: Confirmed, others: Sequence[Confirmed], sign: float) -> list[Confirmed]:

@@ -7,7 +7,7 @@ import pytest
 
 from search_spaces.composition import compose
 from search_spaces.schema import StudyConfig
-from tuning.confirm import candidates, confirmation, trials_to_confirm
+from tuning.confirm import Confirming, candidates, confirmation, recommended, trials_to_confirm
 from tuning.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed
 from tuning.record import StudyRecord, fold
 
@@ -141,6 +141,30 @@ def test_a_candidate_that_fails_with_a_seed_cannot_win() -> None:
     assert outcome is not None
     assert outcome.champion.trial.params == {"model.filters": 4}
     assert [trial.params["model.filters"] for trial in outcome.unreliable] == [2]
+
+
+def test_the_recommendation_is_the_confirmed_champion_not_the_lucky_run() -> None:
+    truth = {1: 0.90, 2: 0.95, 3: 0.91, 4: 0.92}
+    events = searched(make_study(), truth, 0.0, 0)
+    events += result(0, 0.999)  # filters 1: a lucky run
+    before = recommended(fold(events))
+    assert before is not None
+    assert before.number == 0
+    after = recommended(confirmed(events, truth, NOISE, 0))
+    assert after is not None
+    assert after.params == {"model.filters": 2}
+
+
+def test_the_retrainings_are_proposed_one_by_one() -> None:
+    record = fold(searched(make_study(), {1: 0.9, 2: 0.95}, 0.0, 0))
+    confirming, proposed = Confirming(record), []
+    while confirming.ended_because is None:
+        proposal = confirming.ask()
+        assert proposal.trial is not None
+        assert proposal.events == (proposal.trial,)
+        proposed.append(proposal.trial)
+    assert tuple(trial.hash for trial in proposed) == tuple(trial.hash for trial in trials_to_confirm(record))
+    assert confirming.ask().trial is None
 
 
 def test_nothing_retrained_is_no_confirmation() -> None:
