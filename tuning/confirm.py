@@ -55,7 +55,7 @@ class Confirmation:
 
 
 class Confirming:
-    """Proposes the retrainings, for whoever runs a `Search`. Unfinished ones of an earlier driver are its to continue."""
+    """Proposes the retrainings to whoever runs a `Search`; unfinished ones of an earlier driver are its to continue."""
 
     must_stop: str | None = None
     """Never: a budget is the search's."""
