@@ -20,7 +20,9 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Away from each image's mean grey."""
-    return _blend(greyscale(images).mean(dim=(1, 2, 3), keepdim=True), images, factor)
+    means = images.mean(dim=(2, 3))
+    grey = means @ means.new_tensor(_LUMA) if means.shape[1] == 3 else means[:, 0]
+    return _blend(grey[:, None, None, None], images, factor)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
@@ -44,8 +46,7 @@ def greyscale(images: Tensor) -> Tensor:
     """N x 1 x H x W."""
     if images.shape[1] == 1:
         return images
-    red, green, blue = (weight * images[:, channel : channel + 1] for channel, weight in enumerate(_LUMA))
-    return red + green + blue
+    return (images.permute(0, 2, 3, 1) @ images.new_tensor(_LUMA))[:, None]  # one pass where channels lie last
 
 
 def _blend(base: Tensor, images: Tensor, factor: Tensor) -> Tensor:

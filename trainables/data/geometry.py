@@ -140,5 +140,10 @@ def sample(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]; floats pass through."""
-    return images if images.is_floating_point() else images.float().mul_(1 / 255)
+    """uint8 to float32 in [0, 1], channels_last; floats pass through.
+
+    Convolutions want channels_last, and turning bytes around costs a quarter of turning floats around later.
+    """
+    if images.is_floating_point():
+        return images
+    return images.contiguous(memory_format=torch.channels_last).float().mul_(1 / 255)
