@@ -16,6 +16,7 @@ from tuning.budget import Budget
 from tuning.domains import Space
 from tuning.grid import Grid
 from tuning.journal import TrialFinished, TrialProposed, TrialState, canonical_json
+from tuning.proposal import Proposal
 from tuning.record import TrialRecord
 from tuning.searchers import Draw, make_searcher
 
@@ -27,16 +28,6 @@ _INFEASIBLE_IN_A_ROW = 100
 
 Check = Callable[[TrialConfig], dict[str, int]]
 """Size of a configuration's model; raises InfeasibleError where it cannot be built."""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """Answer to `Search.ask`."""
-
-    events: tuple[TrialProposed | TrialFinished, ...]
-    """For the journal, in this order: infeasible configurations met on the way, then `trial`."""
-    trial: TrialProposed | None
-    """What to train; None when the search is over (`Search.ended_because`)."""
 
 
 @dataclass(frozen=True)
@@ -149,16 +140,17 @@ class Search:
 
     def _draws(self) -> Iterator[Draw]:
         """What the searcher proposes, then, where that was all tried before, whatever else there is."""
-        for attempt in itertools.islice(itertools.count(), self._searcher.attempts):
-            draw = self._searcher.draw(self._seed(attempt))
+        attempts = self._searcher.attempts
+        for attempt in itertools.islice(itertools.count(), attempts):
+            draw = self._searcher.draw(self._seed(attempt), attempt)
             if draw is None:
                 return
             yield draw
         if self._space.is_discrete:
             yield from map(Draw, Grid(self._space).shuffled(self._seed(0)))
             return
-        for attempt in range(_RANDOM_DRAWS):
-            draw = self._searcher.draw(self._seed(attempt), at_random=True)
+        for attempt in itertools.islice(itertools.count(attempts or 0), _RANDOM_DRAWS):
+            draw = self._searcher.draw(self._seed(attempt), attempt)
             if draw is not None:
                 yield draw
 

@@ -33,10 +33,13 @@ class Searcher(Protocol):
 
     @property
     def attempts(self) -> int | None:
-        """How often in a row it may draw what was tried before; None: until it has nothing more."""
+        """How often in a question its own draws may be known already; None: until it has nothing more."""
 
-    def draw(self, seed: int, at_random: bool = False) -> Draw | None:
-        """Propose values, the same for the same past and seed; None when there is nothing more to propose."""
+    def draw(self, seed: int, attempt: int = 0) -> Draw | None:
+        """Propose values, the same for the same past and seed; None when there is nothing more to propose.
+
+        `attempt` counts the draws in this question that were tried before; from `attempts` on any new values will do.
+        """
 
     def accept(self, number: int, draw: Draw, seed: int) -> None:
         """The draw, which may have been made elsewhere, runs as trial `number`."""
@@ -66,7 +69,7 @@ class GridSearcher:
     def __init__(self, space: Space) -> None:
         self._configurations = Grid(space).shuffled(space.study.search.seed)
 
-    def draw(self, seed: int, at_random: bool = False) -> Draw | None:
+    def draw(self, seed: int, attempt: int = 0) -> Draw | None:
         """The next configuration; the study's own seed has decided the order."""
         values = next(self._configurations, None)
         return None if values is None else Draw(values)
@@ -89,18 +92,30 @@ class _Method:
     """How one of Optuna's samplers is used."""
 
     make: Callable[[StudyConfig, int], BaseSampler]
+    make_bolder: Callable[[StudyConfig, int], BaseSampler] | None = None
+    """For when what it likes best was tried before; None: the same."""
     understands_pruned: bool = False
     """Ranks trials that the scheduler stopped, and infeasible ones. Others take the best value before the stop."""
     marks_trials: bool = False
     """Writes its state (generation, covariance) on the trials that it draws, so it has to see those drawn elsewhere."""
 
 
-def _tpe(study: StudyConfig, seed: int) -> BaseSampler:
+def _tpe(study: StudyConfig, seed: int, candidates: int = 24) -> BaseSampler:
     options = study.search.searcher
     assert isinstance(options, TpeConfig)
     return TPESampler(
-        n_startup_trials=options.startup_trials, multivariate=True, group=True, constant_liar=True, seed=seed
+        n_startup_trials=options.startup_trials,
+        n_ei_candidates=candidates,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        seed=seed,
     )
+
+
+def _bolder_tpe(study: StudyConfig, seed: int) -> BaseSampler:
+    """A draw from the model of good trials. Choosing the best of many draws would give the same again and again."""
+    return _tpe(study, seed, candidates=1)
 
 
 def _random(study: StudyConfig, seed: int) -> BaseSampler:
@@ -126,7 +141,7 @@ def _nsga2(study: StudyConfig, seed: int) -> BaseSampler:
 
 
 _METHODS: Mapping[type, _Method] = {
-    TpeConfig: _Method(_tpe, understands_pruned=True),
+    TpeConfig: _Method(_tpe, _bolder_tpe, understands_pruned=True),
     RandomConfig: _Method(_random),
     GpConfig: _Method(_gp),
     CmaEsConfig: _Method(_cma_es, marks_trials=True),
@@ -145,9 +160,9 @@ class OptunaSearcher:
         self._optuna = optuna.create_study(direction="maximize" if space.study.search.mode == "max" else "minimize")
         self._trials: dict[int, Trial] = {}
 
-    def draw(self, seed: int, at_random: bool = False) -> Draw:
+    def draw(self, seed: int, attempt: int = 0) -> Draw:
         """Propose values. The sampler is made anew each time: what it knows is in the study, its chance in the seed."""
-        self._optuna.sampler = RandomSampler(seed=seed) if at_random else self._sampler(seed)
+        self._optuna.sampler = self._sampler(seed, attempt)
         trial = self._optuna.ask()
         return Draw(self._space.suggest(trial), trial)
 
@@ -187,7 +202,7 @@ class OptunaSearcher:
         encoded = self._space.encode(values)
         if encoded is None:
             return None
-        self._optuna.sampler = self._sampler(seed)
+        self._optuna.sampler = self._sampler(seed, 0)
         self._optuna.enqueue_trial(encoded)
         trial = self._optuna.ask()
         if self._method.marks_trials:
@@ -195,7 +210,10 @@ class OptunaSearcher:
         self._space.suggest(trial)
         return trial
 
-    def _sampler(self, seed: int) -> BaseSampler:
+    def _sampler(self, seed: int, attempt: int) -> BaseSampler:
+        if self.attempts is not None and attempt >= self.attempts:
+            return RandomSampler(seed=seed)
+        bolder = self._method.make_bolder if attempt else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            return self._method.make(self._space.study, seed)
+            return (bolder or self._method.make)(self._space.study, seed)
