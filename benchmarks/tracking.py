@@ -13,6 +13,7 @@ from tuning.layout import StudyFolder
 from tuning.tracking import Mirror, check_reachable, log_champion
 
 STUDY = {"name": "benchmark", "data": {"dataset": "digits"}, "space": {"model.filters": {"choices": [8, 16]}}}
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
 CONFIG = {"data": {"dataset": "digits"}, "model": {"name": "cnn"}}
 
 
@@ -21,7 +22,7 @@ def trial(number: int) -> list[Event]:
     params = {f"section.{index}": index * 1.5 for index in range(8)}
     size = {"parameters": 10_000, "macs": 50_000}
     epochs = [
-        EpochEnded(number=number, epoch=epoch, metrics={f"metric_{index}": epoch / (index + 1) for index in range(5)})
+        EpochEnded(number=number, epoch=epoch, metrics=dict.fromkeys(METRICS, 1 / (1 + epoch)))
         for epoch in range(1, 11)
     ]
     proposed = TrialProposed(number=number, params=params, config=CONFIG, hash="0" * 64, size=size)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from trainables.errors import InputError
+from trainables.errors import TuneError
 from tuning.layout import StudyFolder
 from tuning.tracking.session import Session
 from tuning.tracking.store import Store, TrackingError
@@ -106,8 +106,8 @@ class Mirror:
         """Try to catch up; False, with the problem noted for `health`, if that failed."""
         try:
             self.bring_up_to_date()
-        except (TrackingError, InputError, OSError) as error:
-            self._problem = str(error)
+        except Exception as error:  # whatever it is, it must neither end the study nor go unnoticed: see `health`
+            self._problem = str(error) if isinstance(error, TuneError) else f"{type(error).__name__}: {error}"
             self._failing_since = self._failing_since or time.time()
             self._failed_ever = True
             return False

@@ -167,7 +167,7 @@ class Translator:
         self._open[event.number] = _OpenTrial()
 
     def _epoch_ended(self, event: EpochEnded) -> None:
-        trial = self._open[event.number]
+        trial = self._open.setdefault(event.number, _OpenTrial())
         trial.epochs[event.epoch - 1 :] = [dict(event.metrics)]
         update = self._update(event.number)
         for key, value in event.metrics.items():
@@ -177,7 +177,7 @@ class Translator:
                 update.metrics.append(Point(key, value, event.epoch, event.time))
 
     def _trial_finished(self, event: TrialFinished) -> None:
-        trial = self._open.pop(event.number)
+        trial = self._open.pop(event.number, _OpenTrial())
         update = self._update(event.number)
         update.status, update.ended = _TRIAL_STATUS[event.state], event.time
         update.tags |= {"state": event.state, "reason": event.reason[:_LONGEST_TAG]}

@@ -45,7 +45,10 @@ class Server:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._database, "--workers", "1"]
         command += ["--artifacts-destination", str(self._folder / "artifacts"), "--port", str(self.port)]
         log = open(self._folder / "server.log", "ab")  # noqa: SIM115  # the server's own from here on
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder, start_new_session=True)
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else nine more processes
+        self._process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=self._folder, env=environment, start_new_session=True
+        )
         log.close()
         end = time.monotonic() + 90
         while not self._answers():

@@ -76,7 +76,7 @@ class TestWhatIsWritten:
         best = [point[1] for point in run["history"]["best_val_accuracy"]]
         assert [point[0] for point in run["history"]["best_val_accuracy"]] == [1, 2, 3, 4]
         assert best == sorted(best)
-        assert best[-1] == (record.champion.best_metrics(Objective()) or {})["val_accuracy"]
+        assert best[-1] == (record.ranked[0].best_metrics(Objective()) or {})["val_accuracy"]
         assert yaml.safe_load(run["documents"]["study.yaml"])["name"] == "tiny"
 
     def test_versions_of_code_and_libraries(self, finished, uri):
