@@ -89,7 +89,8 @@ class LiveTable:
     def _study(self, height: int) -> list[RenderableType]:
         progress = self._progress
         parts: list[RenderableType] = [
-            _bar("trials", progress.done, progress.trials_wanted),
+            _bar("trials", progress.search.done, progress.search.wanted),
+            *([_bar("confirming", progress.confirm.done, progress.confirm.wanted)] if progress.confirm.wanted else []),
             _line(self._times()),
             _states(progress),
         ]

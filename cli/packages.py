@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainables.errors import InputError
 
+DISTRIBUTION = "tune-image-classifiers"
 OWN_PACKAGES = ("cli", "search_spaces", "trainables", "tuning")
 
 

@@ -43,7 +43,9 @@ class PlainLines:
 
     def _finished(self, trial: OpenTrial, event: TrialFinished) -> str:
         progress = self._progress
-        said = [f"[{progress.done}/{progress.trials_wanted}] trial {trial.number} {words.STATES[event.state]}"]
+        tally = progress.confirm if trial.confirms else progress.search
+        kind = "confirming " if trial.confirms else ""
+        said = [f"[{kind}{tally.done}/{tally.wanted}] trial {trial.number} {words.STATES[event.state]}"]
         if event.state in ("failed", "infeasible"):
             said.append(event.reason.strip().partition("\n")[0])
         else:

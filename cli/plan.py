@@ -1,5 +1,6 @@
 """`plan`: what a study would do, without starting it."""
 
+import logging
 from typing import TYPE_CHECKING
 
 from cli.options import Json, Set, StudyFile
@@ -21,6 +22,7 @@ def plan(file: StudyFile, set_: Set = None, json: Json = False) -> None:
         from tuning.plan import make_plan
         from tuning.search_checks import check_search
 
+        logging.getLogger("optuna").setLevel(logging.WARNING)  # announces every study it makes in memory
         check_search(study)
         shape, classes = _images(study.data)
         concurrent = max(1, available_cpus() // study.resources.cpus_per_trial)

@@ -10,6 +10,7 @@ from trainables.config.objective import Objective
 from tuning.journal import (
     EpochEnded,
     Event,
+    StudyEnded,
     StudyOpened,
     TrialFinished,
     TrialProposed,
@@ -25,6 +26,8 @@ class OpenTrial:
     number: int
     params: dict[str, Any]
     max_epochs: int
+    confirms: bool = False
+    """A retraining of one of the best; no rival to them."""
     state: TrialState = "proposed"
     epoch: int = 0
     """Epochs done."""
@@ -35,6 +38,17 @@ class OpenTrial:
     best_epoch: int = 0
     rank: tuple[float, float] | None = None
     """`Objective.rank` of its best epoch: greater is better."""
+
+
+@dataclass
+class Tally:
+    """How many trials of a kind there are to be."""
+
+    wanted: int = 0
+    done: int = 0
+    """Completed, stopped or failed: those that count."""
+    seconds: float = 0.0
+    """Time that the ones done took on workers."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +69,14 @@ class StudyProgress:
         self.name = ""
         self.objective = "val_accuracy"
         self._ranking = Objective()
-        self.trials_wanted = 0
+        self.search = Tally()
+        self.confirm = Tally()
         self.time_budget: float | None = None
         self.counts: Counter[TrialState] = Counter()
         self.open: dict[int, OpenTrial] = {}
         self._finished_leader: Leader | None = None
-        self._durations_sum = 0.0
         self._opened_at: float | None = None
+        self._ended_at: float | None = None
         self._last_at = 0.0
         self._earlier_seconds = 0.0
         self._concurrent = 0
@@ -72,7 +87,8 @@ class StudyProgress:
             self._study_opened(event)
         elif isinstance(event, TrialProposed):
             max_epochs = event.config.get("training", {}).get("max_epochs", 0)
-            self.open[event.number] = OpenTrial(event.number, event.params, max_epochs)
+            confirms = event.source == "confirm"
+            self.open[event.number] = OpenTrial(event.number, event.params, max_epochs, confirms)
             self.counts["proposed"] += 1
         elif isinstance(event, TrialStarted):
             self._move(self.open[event.number], "running")
@@ -81,12 +97,9 @@ class StudyProgress:
             self._epoch_ended(self.open[event.number], event)
         elif isinstance(event, TrialFinished):
             self._trial_finished(self.open.pop(event.number), event)
+        elif isinstance(event, StudyEnded):
+            self._ended_at = event.time
         self._last_at = event.time
-
-    @property
-    def done(self) -> int:
-        """Finished trials that count against the budget."""
-        return self.counts["completed"] + self.counts["stopped"] + self.counts["failed"]
 
     @property
     def running(self) -> list[OpenTrial]:
@@ -102,13 +115,16 @@ class StudyProgress:
         return leader
 
     def elapsed(self, now: float | None = None) -> float:
-        """Seconds that drivers have spent on the study up to `now`."""
+        """Seconds that drivers have searched up to `now`; the clock stops when the study ends."""
         if self._opened_at is None:
             return 0.0
-        return self._earlier_seconds + max(0.0, (time.time() if now is None else now) - self._opened_at)
+        until = self._ended_at or now or time.time()
+        return self._earlier_seconds + max(0.0, until - self._opened_at)
 
     def remaining(self, now: float | None = None) -> float | None:
-        """Seconds to go, from the mean time of what has finished; None before there is anything to go by."""
+        """Seconds to go, from the mean time of what has finished; None before there is anything to go by, and after."""
+        if self._ended_at is not None:
+            return None
         by_trials = self._remaining_by_trials()
         if self.time_budget is None:
             return by_trials
@@ -116,19 +132,28 @@ class StudyProgress:
         return by_budget if by_trials is None else min(by_trials, by_budget)
 
     def _remaining_by_trials(self) -> float | None:
-        if self.done == 0 or self._concurrent == 0:
+        if self.search.done == 0 or self._concurrent == 0:
             return None
-        under_way = sum(trial.epoch / max(1, trial.max_epochs) for trial in self.running)
-        to_train = max(0.0, self.trials_wanted - self.done - under_way)
-        return to_train * self._durations_sum / self.done / min(self._concurrent, max(1.0, to_train))
+        searching, confirming = self._to_train(confirms=False), self._to_train(confirms=True)
+        mean = self.search.seconds / self.search.done
+        confirm_mean = self.confirm.seconds / self.confirm.done if self.confirm.done else mean
+        at_once = min(self._concurrent, max(1.0, searching + confirming))
+        return (searching * mean + confirming * confirm_mean) / at_once
+
+    def _to_train(self, *, confirms: bool) -> float:
+        """Trials of a kind that are left, those under way counted by the share of their epochs that is left."""
+        tally = self.confirm if confirms else self.search
+        under_way = sum(trial.epoch / max(1, trial.max_epochs) for trial in self.running if trial.confirms == confirms)
+        return max(0.0, tally.wanted - tally.done - under_way)
 
     def _study_opened(self, event: StudyOpened) -> None:
         config = StudyConfig.model_validate(event.study)
         self.name, self.objective, self._ranking = config.name, config.search.objective, config.search.ranking
-        self.trials_wanted, self.time_budget = config.search.trials, config.search.time_budget
+        self.search.wanted, self.time_budget = config.search.trials, config.search.time_budget
+        self.confirm.wanted = config.confirm.top * config.confirm.seeds
         if self._opened_at is not None:
-            self._earlier_seconds += self._last_at - self._opened_at
-        self._opened_at = event.time
+            self._earlier_seconds += (self._ended_at or self._last_at) - self._opened_at
+        self._opened_at, self._ended_at = event.time, None
         self._concurrent = 0
         for trial in self.running:  # of a driver that is gone
             self._move(trial, "proposed")
@@ -145,7 +170,9 @@ class StudyProgress:
         if event.state in ("completed", "stopped"):
             self._finished_leader = _better(self._finished_leader, trial)
         if event.state != "infeasible":
-            self._durations_sum += event.duration_s
+            tally = self.confirm if trial.confirms else self.search
+            tally.done += 1
+            tally.seconds += event.duration_s
 
     def _move(self, trial: OpenTrial, state: TrialState) -> None:
         self.counts[trial.state] -= 1
@@ -155,7 +182,7 @@ class StudyProgress:
 
 def _better(leader: Leader | None, trial: OpenTrial) -> Leader | None:
     """The better of the two; the earlier trial among equals, as in `tuning.record`."""
-    if trial.rank is None or trial.best is None:
+    if trial.rank is None or trial.best is None or trial.confirms:
         return leader
     if leader is not None and (trial.rank, -trial.number) <= (leader.rank, -leader.number):
         return leader

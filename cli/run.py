@@ -70,10 +70,10 @@ def _extension(folder: "StudyFolder", config: "StudyConfig") -> _Extension:
     Raises:
         InputError: more than the budget has changed; says what.
     """
+    from cli.studies import open_study
     from tuning.changes import study_changes
-    from tuning.record import read_record
 
-    begun = read_record(folder.journal).config
+    begun = open_study(folder.storage, folder.name).record.config
     changes = study_changes(begun, config)
     if changes:
         listed = "\n".join(f"  {change}" for change in changes)
@@ -98,12 +98,12 @@ def resume(
 ) -> None:
     """Finish an interrupted study, or extend a finished one."""
     from cli.output import result_alone
+    from cli.studies import open_study
     from cli.summary import print_summary
     from cli.watch import watch
-    from tuning.catalogue import find_study
 
     more_trials, more_seconds = _more_trials(trials), _more_seconds(time_budget)
-    folder = find_study(storage, name)
+    folder = open_study(storage, name).folder
     with result_alone(json) as show:
         with watch(on_stderr=json, journal=folder.journal) as observer:
             from tuning.study import Places, resume_study

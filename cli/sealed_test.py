@@ -14,12 +14,12 @@ def open_test(
 ) -> None:
     """Measure the champion on images that no trial has seen. Do it once: every opening is recorded."""
     from cli.output import result_alone
+    from cli.studies import open_study
     from cli.sync import bring_to_mlflow
     from cli.watch import watch
-    from tuning.catalogue import find_study
     from tuning.tracking_state import resolve_tracking_uri
 
-    folder = find_study(storage, name)
+    folder = open_study(storage, name).folder
     uri = resolve_tracking_uri(tracking_uri, storage, folder)
     with result_alone(json) as show:
         from tuning.sealed_test import test_champion

@@ -86,7 +86,9 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
     found = study_results(study.record, {}, driver_died=study.driver_died)
     print(f"{study.record.config.name}: {_state(study, storage)}")
     wanted = study.record.config.search.trials
-    done = sum(found.counts()[state] for state in ("completed", "stopped", "failed"))
+    done = sum(
+        trial.state in ("completed", "stopped", "failed") and trial.source != "confirm" for trial in found.trials
+    )
     spent = words.duration(study.record.search_seconds)
     print(f"  {done} of {wanted} trials in {spent}: {words.counts(found.counts())}")
     if found.champion is not None:

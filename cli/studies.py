@@ -1,12 +1,16 @@
 """Open the study that a command names."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from cli.options import DEFAULT_STORAGE
+from cli.packages import DISTRIBUTION
 from trainables.errors import InputError
 from tuning.catalogue import find_study
-from tuning.journal import read_events
+from tuning.journal import Event, StudyOpened, read_events
 from tuning.layout import StudyFolder
 from tuning.lock import Holder, holder
 from tuning.record import StudyRecord, read_record
@@ -35,9 +39,23 @@ def open_study(storage: Path, name: str) -> OpenedStudy:
     """
     folder = find_study(storage, name)
     driver = holder(folder)
-    if next(read_events(folder.journal), None) is None:
+    first = next(read_events(folder.journal), None)
+    if first is None:
         raise InputError(f"study {name!r} has not begun yet: its journal {folder.journal} holds no event")
-    return OpenedStudy(folder, read_record(folder.journal), driver)
+    try:
+        return OpenedStudy(folder, read_record(folder.journal), driver)
+    except ValidationError as error:
+        raise InputError(_not_understood(folder, first[0], error)) from error
+
+
+def _not_understood(folder: StudyFolder, first: Event, error: ValidationError) -> str:
+    by = f"version {first.version}" if isinstance(first, StudyOpened) else "another version"
+    detail = error.errors(include_url=False)[0]
+    where = ".".join(map(str, detail["loc"]))
+    return (
+        f"{folder.journal} was written by {by} of this program; this is {version(DISTRIBUTION)}, which does "
+        f"not understand {where}: {detail['msg']}. Use the version that began the study"
+    )
 
 
 def storage_option(storage: Path) -> str:

@@ -1,6 +1,7 @@
 """Which studies a storage folder holds."""
 
 import difflib
+import os
 from pathlib import Path
 
 from trainables.errors import InputError
@@ -33,8 +34,9 @@ def require_free_name(storage: Path, name: str) -> None:
     """Check that a new study can have this name.
 
     Raises:
-        InputError: there is a study of this name, or a folder that is none.
+        InputError: there is a study of this name, or a folder that is none; or the storage cannot be written to.
     """
+    _require_writable(storage)
     folder = StudyFolder(storage, name)
     if folder.journal.exists():
         raise InputError(
@@ -43,6 +45,14 @@ def require_free_name(storage: Path, name: str) -> None:
         )
     if folder.path.exists():
         raise InputError(f"{folder.path} exists and is not a study; remove it, or give another name with --name")
+
+
+def _require_writable(storage: Path) -> None:
+    nearest = next(path for path in (storage.absolute(), *storage.absolute().parents) if path.exists())
+    if not nearest.is_dir():
+        raise InputError(f"--storage {storage}: {nearest} is not a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputError(f"--storage {storage}: {nearest} cannot be written to")
 
 
 def _instead(name: str, names: list[str]) -> str:

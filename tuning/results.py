@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from trainables.config.base import Config
+from tuning.confirm import recommended
 from tuning.journal import TrialState
 from tuning.record import StudyRecord, TrialRecord
 
@@ -15,6 +16,8 @@ class TrialResult(Config):
     """One trial."""
 
     number: int
+    source: Literal["search", "first", "confirm"]
+    """Who proposed it: the searcher, the study file (the base configuration first), or `confirm`, which retrains."""
     state: TrialState
     reason: str
     """Why it was stopped, failed or infeasible; empty otherwise."""
@@ -75,7 +78,7 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
     """
     search = record.config.search
     trials = tuple(_trial_result(trial, record, run_ids.get(trial.number)) for trial in record.trials)
-    champion = record.champion
+    champion = recommended(record)
     died = driver_died and record.state == "running"
     return StudyResults(
         study=record.config.name,
@@ -97,6 +100,7 @@ def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -
     best = {} if value is None else {f"best_{search.objective}": value}
     return TrialResult(
         number=trial.number,
+        source=trial.source,
         state=trial.state,
         reason=trial.reason,
         params=trial.params,

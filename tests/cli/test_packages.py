@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.packages import OWN_PACKAGES, check_packages
+from cli.packages import DISTRIBUTION, OWN_PACKAGES, check_packages
 from trainables.errors import InputError
 
 
@@ -32,4 +32,4 @@ def test_a_missing_package_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_no_other_distribution_here_owns_our_packages() -> None:
     owners = packages_distributions()
     for package in OWN_PACKAGES:
-        assert set(owners.get(package, ())) <= {"tune-image-classifiers"}, package
+        assert set(owners.get(package, ())) <= {DISTRIBUTION}, package

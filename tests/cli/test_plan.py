@@ -16,6 +16,7 @@ def test_json_holds_the_promised_keys(tmp_path: Path, run_cli) -> None:
     (tmp_path / "study.yaml").write_text(_STUDY)
     finished = run_cli("plan", "study.yaml", "--json")
     assert finished.code == 0, finished.err
+    assert finished.err == ""
     made = json.loads(finished.out)
     assert {"parameters", "cardinality", "samples", "infeasible_fraction", "epochs"} <= made.keys()
     assert made["cardinality"] == 10

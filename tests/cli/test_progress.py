@@ -20,9 +20,9 @@ def test_it_counts_what_the_record_counts(events) -> None:
         assert {state: n for state, n in progress.counts.items() if n} == {
             state: states.count(state) for state in states
         }
-        if record.champion is not None and not any(trial.state == "running" for trial in record.trials):
+        if record.ranked and not any(trial.state == "running" for trial in record.trials):
             assert progress.leader is not None
-            assert progress.leader.number == record.champion.number
+            assert progress.leader.number == record.ranked[0].number
 
 
 def test_the_leader_may_still_run_and_is_forgotten_when_it_fails(events) -> None:
@@ -55,6 +55,24 @@ def test_elapsed_time_leaves_out_the_pause_between_drivers(events) -> None:
     assert progress.elapsed(now=510.0) == 3.0 + 10.0
 
 
+def test_the_clock_stops_when_the_study_ends(events) -> None:
+    progress = _after(events.whole_study())
+    assert progress.elapsed(now=1000.0) == 100.0
+    assert progress.remaining() is None
+    progress.event(events.opened(time=2000.0))
+    assert progress.elapsed(now=2001.0) == 101.0
+
+
+def test_retrainings_of_the_best_are_counted_apart_and_never_lead(events) -> None:
+    study = [events.opened(confirm={"top": 1, "seeds": 2}), *events.trial(0, [0.6, 0.6], "completed")]
+    retrained = events.trial(1, [0.9, 0.9, 0.9, 0.9], "completed")
+    progress = _after([*study, retrained[0].model_copy(update={"source": "confirm"}), *retrained[1:]])
+    assert (progress.search.done, progress.search.wanted) == (1, 8)
+    assert (progress.confirm.done, progress.confirm.wanted) == (1, 2)
+    assert progress.leader.number == 0
+    assert progress.remaining(now=110.0) == 7 * 2.0 + 1 * 4.0
+
+
 def test_nothing_is_foretold_before_a_trial_has_finished(events) -> None:
     assert _after([events.opened(), *events.trial(0, [0.6], None)]).remaining() is None
 
@@ -81,5 +99,5 @@ def test_thousands_of_trials_cost_microseconds_an_event(events) -> None:
     for event in trials:
         progress.event(event)
     assert (time.process_time() - began) / len(trials) < 200e-6
-    assert progress.done == 5000
+    assert progress.search.done == 5000
     assert progress.open == {}

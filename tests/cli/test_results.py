@@ -64,6 +64,15 @@ def test_a_journal_that_is_none_is_refused(study: StudyFolder, run_cli) -> None:
     assert "is no event" in finished.err
 
 
+@pytest.mark.parametrize("command", ["results", "resume", "status", "test"])
+def test_a_study_of_a_newer_version_is_refused(command: str, tmp_path, events, run_cli) -> None:
+    events.write(tmp_path / "studies", [events.opened(telepathy={"strength": 3})])
+    finished = run_cli(command, "digits-cnn")
+    assert finished.code == 2
+    assert "was written by version 0 of this program" in finished.err
+    assert "telepathy" in finished.err
+
+
 def test_an_empty_journal_belongs_to_a_study_that_has_not_begun(study: StudyFolder, run_cli) -> None:
     study.journal.write_text("")
     finished = run_cli("results", "digits-cnn")

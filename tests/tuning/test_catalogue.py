@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,14 @@ def test_a_study_is_a_folder_with_a_journal(storage: Path) -> None:
 def test_any_other_name_is_refused_with_what_there_is(storage: Path, name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         find_study(storage, name)
+
+
+def test_a_storage_that_cannot_hold_a_study_is_refused(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="journal.jsonl is not a folder"):
+        require_free_name(storage / "mnist" / "journal.jsonl", "new")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match="cannot be written to"):
+        require_free_name(storage / "not" / "yet", "new")
 
 
 def test_a_name_is_free_where_nothing_has_it(storage: Path) -> None:
