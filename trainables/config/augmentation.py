@@ -8,17 +8,19 @@ from trainables.config.base import Config, NonNegativeFloat, NonNegativeInt
 
 
 class AugmentationConfig(Config):
-    """All off by default. A `policy` comes first, the single parameters after it."""
+    """All off by default. A `policy` comes first, the single parameters after it, in the order in which they stand here
+    but for rotation, which follows the crops."""
 
     policy: Literal["none", "light", "standard", "trivial_augment"] = "none"
-    """`light`: flip, pad-and-crop by an eighth. `standard`: flip, random resized crop, colour jitter, random erasing.
-    `trivial_augment`: one random operation of random strength an image (Mueller and Hutter, 2021)."""
+    """`light`: horizontal flip 0.5, crop_padding of an eighth of the side. `standard`: horizontal flip 0.5,
+    random_resized_crop 0.65, brightness, contrast and saturation 0.2, random_erasing 0.25. `trivial_augment`: one
+    random operation of random strength an image (Mueller and Hutter, 2021)."""
     horizontal_flip: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability."""
     vertical_flip: float = Field(default=0.0, ge=0.0, le=1.0)
     """Probability."""
     rotation: float = Field(default=0.0, ge=0.0, le=180.0)
-    """Greatest angle in degrees, either way."""
+    """Greatest angle in degrees, either way; corners are filled with the reflected image."""
     crop_padding: NonNegativeInt = 0
     """Pixels of reflected border, then a random crop of the original size."""
     random_resized_crop: float = Field(default=0.0, ge=0.0, lt=1.0)
@@ -30,7 +32,7 @@ class AugmentationConfig(Config):
     saturation: NonNegativeFloat = 0.0
     sharpness: NonNegativeFloat = 0.0
     random_erasing: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Probability of blanking one rectangle."""
+    """Probability of covering one rectangle, 2 to 33 % of the area, with the image's mean colour."""
     mixup: NonNegativeFloat = 0.0
     """Alpha of the Beta distribution; 0: off."""
     cutmix: NonNegativeFloat = 0.0

@@ -299,16 +299,17 @@ open_training_entry(DataConfig.model_validate_json(sys.argv[1]), linger)
 """
 
 
-def test_a_killed_build_leaves_nothing_half_valid(two_classes: DataConfig) -> None:
+@pytest.mark.parametrize("later", [{}, {"image_size": 12}], ids=["the same", "another"])
+def test_a_killed_build_leaves_nothing_half_valid(two_classes: DataConfig, later: dict[str, Any]) -> None:
     command = [sys.executable, "-c", _BUILD_SLOWLY, two_classes.model_dump_json()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "building\n"
         process.kill()
     assert [path.suffix for path in entries(two_classes)] == [".building"]
-    other = open_training_entry(two_classes.model_copy(update={"image_size": 12}))  # any later build cleans up
-    assert entries(two_classes) == [other.folder]
-    assert len(open_training_entry(two_classes).names) == 20
+    entry = open_training_entry(two_classes.model_copy(update=later))  # any later build cleans up
+    assert entries(two_classes) == [entry.folder]
+    assert len(entry.names) == 20
 
 
 def test_a_build_that_goes_on_is_not_swept_away(two_classes: DataConfig) -> None:
@@ -335,3 +336,41 @@ def test_opening_again_is_quick(two_classes: DataConfig) -> None:
     began = time.perf_counter()
     open_training_entry(two_classes)
     assert time.perf_counter() - began < 1.0
+
+
+_SHARE_PAGES = """
+import re, sys
+from trainables.config import DataConfig
+from trainables.data.cache import open_training_entry
+images = open_training_entry(DataConfig.model_validate_json(sys.argv[1])).images
+images.sum()
+print("touched", flush=True)
+sys.stdin.readline()
+mapping = open("/proc/self/smaps").read().split("images.npy")[1]
+print(*(re.search(name + r": +([0-9]+) kB", mapping).group(1) for name in ("Rss", "Pss")), flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="reads the memory map in /proc")
+def test_processes_share_the_pages_of_images(two_classes: DataConfig) -> None:
+    config = two_classes.model_copy(update={"image_size": 224})
+    size_kb = open_training_entry(config).images.nbytes / 1024
+    command = [sys.executable, "-c", _SHARE_PAGES, config.model_dump_json()]
+    readers = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) for _ in range(4)
+    ]
+    try:
+        streams = [(reader.stdin, reader.stdout) for reader in readers]
+        assert all(stdout and stdout.readline() == "touched\n" for _, stdout in streams)
+        for stdin, stdout in streams:
+            assert stdin
+            assert stdout
+            stdin.write("tell\n")
+            resident, proportional = (int(value) for value in stdout.readline().split())
+            assert resident >= 0.9 * size_kb, "every reader has all images at hand ..."
+            assert proportional <= 0.3 * size_kb, "... and accounts for a quarter of them"
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.communicate()
