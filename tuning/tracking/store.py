@@ -45,7 +45,7 @@ logging.getLogger("alembic").setLevel(logging.ERROR)
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs the traceback of what it also raises
 
 _MODEL_NEEDS = ("torch", "torchvision", "numpy", "pydantic")
-"""What a logged model's code imports; naming it spares MLflow eight seconds of finding out."""
+"""What a logged model's code imports; naming it spares MLflow five seconds of finding out."""
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 
 
