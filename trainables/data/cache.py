@@ -149,7 +149,7 @@ def _build(part: Part, form: ImageFormat, folder: Path, progress: Progress | Non
     names: list[str] = []
     unreadable: list[UnreadableFile] = []
     with open(folder / "images.npy", "wb") as file:
-        _write_header(file, 0, form)
+        data_begins = _write_header(file, 0, form)
         for block in part.blocks(form):
             # Written, not mapped: a full disk is an error here, and a SIGBUS in a memory map.
             file.write(np.ascontiguousarray(block.images).data)
@@ -161,7 +161,8 @@ def _build(part: Part, form: ImageFormat, folder: Path, progress: Progress | Non
             if progress is not None:
                 progress("decoding images", len(names) + len(unreadable), total)
         file.seek(0)
-        _write_header(file, len(names), form)
+        if _write_header(file, len(names), form) != data_begins:
+            raise RuntimeError("numpy gave headers of different lengths to arrays that differ in N alone")
         _sync(file)
     _save(folder / "labels.npy", np.concatenate(labels))
     _save(folder / "sums.npy", np.concatenate(sums))
@@ -187,11 +188,12 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _write_header(file: BinaryIO, count: int, form: ImageFormat) -> None:
-    """Write the .npy header; numpy pads it so that `count` may grow without moving the data."""
+def _write_header(file: BinaryIO, count: int, form: ImageFormat) -> int:
+    """Write the .npy header, which numpy pads so that `count` may grow, and return where the data begin."""
     shape = (count, form.channels, form.size, form.size)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
 
 
 def _sums(block: Block) -> NDArray[np.float64]:

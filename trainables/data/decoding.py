@@ -164,8 +164,8 @@ def decode_in_processes(
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise DataError(
-            f"a process that decoded images of {root} was killed, probably because memory ran out; "
-            "free some memory, or look for images of enormous size"
+            f"a process that decoded images of {root} was killed, probably because memory ran out: free some, or look "
+            "for images of enormous size (a script of your own must call this under `if __name__ == '__main__':`)"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
