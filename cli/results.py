@@ -23,10 +23,14 @@ def results(
         int | None,
         typer.Option(min=1, help=f"Show the best K trials. Default: {_SHOWN}; with --json, all.", show_default=False),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Also show what each parameter had to do with the objective.")
+    ] = False,
     storage: Storage = DEFAULT_STORAGE,
     json: Json = False,
 ) -> None:
     """Show the best trials of a study, its champion, and why trials failed."""
+    from cli.explanation import explained, print_importance, with_importance
     from cli.output import result_alone
     from cli.studies import open_study
     from tuning.results import study_results
@@ -35,10 +39,14 @@ def results(
     with result_alone(json) as show:
         study = open_study(storage, name)
         found = study_results(study.record, read_run_ids(study.folder), driver_died=study.driver_died)
+        importance = explained(study.record) if explain else None
         if json:
-            show(found if top is None else _limited(found, top))
-        else:
-            _print(found, study.folder, top or _SHOWN)
+            limited = found if top is None else _limited(found, top)
+            show(limited if importance is None else with_importance(limited, importance))
+            return
+        _print(found, study.folder, top or _SHOWN)
+        if importance is not None:
+            print_importance(importance)
 
 
 def _limited(found: "StudyResults", top: int) -> "StudyResults":

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from trainables.config.base import Config
-from tuning.confirm import recommended
+from tuning.confirm import confirmation, recommended
 from tuning.journal import TrialState
 from tuning.record import StudyRecord, TrialRecord
 
@@ -39,6 +39,18 @@ class TrialResult(Config):
     """MLflow child run; None until it is written there."""
 
 
+class ConfirmedResult(Config):
+    """One of the best trials after its retraining with fresh seeds."""
+
+    number: int
+    seeds: int
+    mean: float
+    """Of the objective over the seeds; `interval` holds the true mean with 95 % confidence."""
+    interval: tuple[float, float]
+    tied: bool
+    """The champion's lead over it may be chance; false for the champion."""
+
+
 class StudyResults(Config):
     """One study."""
 
@@ -55,6 +67,8 @@ class StudyResults(Config):
     """By number."""
     ranking: tuple[int, ...]
     """Numbers of the trials that were completed or stopped, the best first."""
+    confirmation: tuple[ConfirmedResult, ...]
+    """Retrained trials by mean, the champion first; empty where `confirm` was not asked for or is not done."""
     test: dict[str, Any] | None
     """The last report of the sealed test (`tuning.sealed_test.TestReport`); None while it is sealed."""
 
@@ -89,7 +103,22 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
         champion=None if champion is None else next(trial for trial in trials if trial.number == champion.number),
         trials=trials,
         ranking=tuple(trial.number for trial in record.ranked),
+        confirmation=_confirmed_results(record),
         test=record.tests[-1].report if record.tests else None,
+    )
+
+
+def _confirmed_results(record: StudyRecord) -> tuple[ConfirmedResult, ...]:
+    found = confirmation(record)
+    return tuple(
+        ConfirmedResult(
+            number=one.trial.number,
+            seeds=len(one.values),
+            mean=one.estimate.mean,
+            interval=(one.estimate.low, one.estimate.high),
+            tied=one.is_tied,
+        )
+        for one in (found.candidates if found is not None else ())
     )
 
 

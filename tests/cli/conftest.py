@@ -28,7 +28,7 @@ STUDY = {
     "training": {"max_epochs": 4},
     "search": {"trials": 8},
     "space": {
-        "model.filters": {"choices": [8, 16, 32]},
+        "model.filters": {"choices": [8, 16, 24]},
         "optimizer.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
     },
 }

@@ -37,6 +37,20 @@ def test_the_table_shows_the_best_first_and_why_trials_failed(study, run_cli) ->
     assert "infeasible, 1 times (trial 5): block 4 leaves no pixel" in out
 
 
+def test_explain_says_what_each_parameter_had_to_do_with_it(tmp_path, events, run_cli) -> None:
+    trials = [event for number in range(12) for event in events.trial(number, [0.5 + 0.04 * number], "completed")]
+    events.write(tmp_path / "studies", [events.opened(), *trials])
+    finished = run_cli("results", "digits-cnn", "--explain")
+    assert finished.code == 0
+    assert finished.err == ""
+    assert "what set the best of 12 trials apart" in finished.out
+    row = next(line for line in finished.out.splitlines() if line.startswith("optimizer.learning_rate  0."))
+    assert "+1.00" in row
+    found = json.loads(run_cli("results", "digits-cnn", "--explain", "--json").out)
+    assert {one["path"] for one in found["importance"]["parameters"]} == {"model.filters", "optimizer.learning_rate"}
+    assert len(found["trials"]) == 12
+
+
 def test_a_study_that_has_just_begun_has_no_champion(tmp_path, events, run_cli) -> None:
     events.write(tmp_path / "studies", [events.opened()])
     found = json.loads(run_cli("results", "digits-cnn", "--json").out)

@@ -5,7 +5,7 @@ import pytest
 
 from tuning.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed, TrialState
 from tuning.record import fold
-from tuning.results import study_results
+from tuning.results import StudyResults, study_results
 
 _STUDY: dict[str, Any] = {
     "name": "s",
@@ -27,8 +27,10 @@ def _trial(number: int, losses: list[float], state: TrialState | None = "complet
     return events
 
 
-def _results(*trials: list[Event], driver_died: bool = False, **search: Any):
-    study = _STUDY | {"search": search}
+def _results(
+    *trials: list[Event], driver_died: bool = False, confirm: dict[str, int] | None = None, **search: Any
+) -> StudyResults:
+    study = _STUDY | {"search": search, "confirm": confirm or {}}
     opened = StudyOpened(version="0", study=study, data_fingerprint="f", host="h", pid=1)
     events = [opened, *(event for trial in trials for event in trial)]
     return study_results(fold(events), {0: "run-0"}, driver_died=driver_died)
@@ -66,6 +68,26 @@ def test_a_study_whose_driver_died_is_interrupted() -> None:
     assert _results(_trial(0, [0.5])).state == "running"
     died = _results(_trial(0, [0.5]), driver_died=True)
     assert (died.state, died.reason) == ("interrupted", "the driver died")
+
+
+def test_confirmed_trials_come_with_mean_interval_and_ties() -> None:
+    def retrained(number: int, of: int, seed: int, loss: float) -> list[Event]:
+        proposed, *rest = _trial(number, [loss])
+        config = {"data": {"dataset": "digits"}, "training": {"seed": seed}}
+        params = {"model.filters": 8 + of}
+        return [proposed.model_copy(update={"source": "confirm", "config": config, "params": params}), *rest]
+
+    def searched(number: int, loss: float) -> list[Event]:
+        proposed, *rest = _trial(number, [loss])
+        return [proposed.model_copy(update={"params": {"model.filters": 8 + number}}), *rest]
+
+    runs = [retrained(2, 0, 1, 0.3), retrained(3, 0, 2, 0.4), retrained(4, 1, 1, 0.2), retrained(5, 1, 2, 0.4)]
+    results = _results(searched(0, 0.1), searched(1, 0.2), *runs, confirm={"top": 2, "seeds": 2})
+    assert results.champion is results.trials[1]
+    assert results.ranking == (0, 1)
+    assert [(one.number, one.seeds, one.tied) for one in results.confirmation] == [(1, 2, False), (0, 2, True)]
+    assert results.confirmation[0].mean == pytest.approx(0.7)
+    assert results.confirmation[0].interval[0] < 0.7 < results.confirmation[0].interval[1]
 
 
 def test_it_prints_as_json() -> None:
