@@ -69,6 +69,8 @@ class SearchConfig(Config):
 
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
     """What the champion is best in; by its best epoch."""
+    second_objective: Literal["parameters", "macs"] | None = None
+    """Size of the model, to be kept small at the same time: the study looks for the best trade-offs."""
     searcher: SearcherConfig = Field(default="tpe", validate_default=True)
     """What to try next: a name, or `{name: ..., options}`; `tune-cli zoo searchers`."""
     scheduler: SchedulerConfig = Field(default="asha", validate_default=True)

@@ -11,21 +11,14 @@ from search_spaces.schema import Parameter, StudyConfig
 from search_spaces.value_checks import deciding_parameters, value_problems
 from trainables.config import TrialConfig
 
-_SAME_IMAGES = "all trials must see the same images, or their accuracies cannot be compared"
-_SAME_SPLIT = "all trials must be judged on the same split, or their accuracies cannot be compared"
+_SAME_IMAGES = "all trials must see the same images in the same split, or their accuracies cannot be compared"
 _NOT_LEARNT = "it changes nothing that a trial learns"
 _FIXED = {
     "name": "a study has one name",
     "search": "how to search is fixed for the whole study",
     "resources": "what a trial occupies is fixed for the whole study",
     "space": "a space does not vary itself",
-    "data.dataset": _SAME_IMAGES,
-    "data.root": _SAME_IMAGES,
-    "data.max_unreadable": _SAME_IMAGES,
-    "data.split_seed": _SAME_SPLIT,
-    "data.validation_fraction": _SAME_SPLIT,
-    "data.test_fraction": _SAME_SPLIT,
-    "data.cache_dir": _NOT_LEARNT,
+    "data": _SAME_IMAGES,
     "training.checkpoint_seconds": _NOT_LEARNT,
 }
 """What a space may not vary, and why."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from trainables.config import TrialConfig
 from tuning.journal import TrialProposed, TrialState, canonical_json
+from tuning.proposal import Proposal
 from tuning.record import StudyRecord, TrialRecord
-from tuning.search import Proposal
 from tuning.statistics import CONFIDENCE, Estimate, mean_interval
 
 
@@ -57,9 +57,6 @@ class Confirmation:
 class Confirming:
     """Proposes the retrainings to whoever runs a `Search`; unfinished ones of an earlier driver are its to continue."""
 
-    must_stop: str | None = None
-    """Never: a budget is the search's."""
-
     def __init__(self, record: StudyRecord) -> None:
         self._waiting = deque(trials_to_confirm(record))
 
@@ -67,6 +64,11 @@ class Confirming:
     def ended_because(self) -> str | None:
         """Said when every retraining is proposed."""
         return None if self._waiting else "the best trials are retrained"
+
+    @property
+    def must_stop(self) -> str | None:
+        """Never: a budget is the search's."""
+        return None
 
     def ask(self) -> Proposal:
         """The next retraining."""
@@ -110,7 +112,7 @@ def trials_to_confirm(record: StudyRecord) -> tuple[TrialProposed, ...]:
 
 def candidates(record: StudyRecord) -> list[TrialRecord]:
     """The `confirm.top` best trials of the search, best first."""
-    return [trial for trial in record.ranked if trial.source != "confirm"][: record.config.confirm.top]
+    return record.ranked[: record.config.confirm.top]
 
 
 def confirmation(record: StudyRecord) -> Confirmation | None:
@@ -135,7 +137,7 @@ def recommended(record: StudyRecord) -> TrialRecord | None:
     confirmed = confirmation(record)
     if confirmed is not None:
         return confirmed.champion.trial
-    return next((trial for trial in record.ranked if trial.source != "confirm"), None)
+    return next(iter(record.ranked), None)
 
 
 def _compared(champion: Confirmed, others: Sequence[Confirmed], sign: float) -> list[Confirmed]:

@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import optuna
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search_spaces.composition import is_active, parameter_kind, parameter_order
 from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config import TrialConfig
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every study it makes in memory
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import shutil
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
@@ -16,13 +17,15 @@ from trainables.trainable import Job, TrialTrainable
 from tuning.journal import EpochEnded, TrialFinished, TrialStarted, TrialState
 from tuning.layout import StudyFolder
 from tuning.lock import beat
+from tuning.proposal import Proposer
 from tuning.record import TrialRecord
 from tuning.retention import Retention
-from tuning.schedulers import make_scheduler
-from tuning.search import Search
 
 MAX_WORKER_DEATHS = 3
 """A trial whose worker dies this often beyond the first time is given up as failed."""
+
+HOPELESS_FAILURES = 5
+"""A study whose first trials, this many, all fail for the same reason is ended: the rest would only burn budget."""
 
 _HEARTBEAT_SECONDS = 2.0
 
@@ -36,53 +39,64 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """What one call of `run_trials` works on."""
+class Workers:
+    """Ray's workers at the service of one study."""
 
     study: StudyConfig
     folder: StudyFolder
-    search: Search
-    past: Sequence[TrialRecord]
-    """Every trial so far; the unfinished ones go on before anything new is proposed."""
     record: Callable[..., None]
     """Writes events to the journal and tells whoever watches."""
-    deadline: float | None
-    """`time.monotonic()` at which the time budget is spent."""
-    concurrent: int
     interrupt: threading.Event
     """Set by a signal: stop, leaving running trials to be continued later."""
+    concurrent: int
+    """Trials at once."""
 
+    def run(
+        self,
+        proposer: Proposer,
+        scheduler: TrialScheduler,
+        past: Sequence[TrialRecord],
+        *,
+        keep_checkpoints: int,
+        deadline: float | None,
+    ) -> Ended:
+        """Run trials until the proposer has no more, a budget is spent, or the interrupt is set.
 
-def run_trials(assignment: Assignment) -> Ended:
-    """Run trials until the search is exhausted, a budget is spent, or the interrupt is set."""
-    scratch = assignment.folder.path / "ray"
-    shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
-    adapter = _Adapter(assignment)
-    stopper = _Stopper(assignment)
-    resources = assignment.study.resources
-    # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
-    tune.run(
-        TrialTrainable,
-        name=scratch.name,
-        storage_path=str(scratch.parent.resolve()),
-        trial_dirname_creator=lambda trial: str(trial.trial_id),
-        resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
-        search_alg=adapter,
-        scheduler=make_scheduler(assignment.study, assignment.past),
-        num_samples=-1,
-        max_concurrent_trials=assignment.concurrent,
-        reuse_actors=True,
-        stop=stopper,
-        max_failures=MAX_WORKER_DEATHS,
-        raise_on_failed_trial=False,
-        callbacks=[_Starts(assignment)],
-        verbose=0,
-    )
-    shutil.rmtree(scratch)
-    if assignment.interrupt.is_set():
-        return Ended(interrupted=True, reason="interrupted")
-    adapter.stop_running(stopper.reason)
-    return Ended(interrupted=False, reason=stopper.reason or assignment.search.ended_because or "every trial is done")
+        Args:
+            proposer: what to train next.
+            scheduler: what to stop early; knows the past.
+            past: the proposer's trials so far; the unfinished ones go on before anything new is proposed.
+            keep_checkpoints: of this many best finished trials.
+            deadline: `time.monotonic()` at which the time budget is spent.
+        """
+        adapter = _Adapter(self, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
+        stopper = _Stopper(self, proposer, adapter, deadline)
+        scratch = self.folder.path.resolve() / "ray"
+        shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
+        resources = self.study.resources
+        # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
+        tune.run(
+            TrialTrainable,
+            name=scratch.name,
+            storage_path=str(scratch.parent),
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+            resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+            search_alg=adapter,
+            scheduler=scheduler,
+            num_samples=-1,
+            max_concurrent_trials=self.concurrent,
+            reuse_actors=True,
+            stop=stopper,
+            max_failures=MAX_WORKER_DEATHS,
+            raise_on_failed_trial=False,
+            callbacks=[_Starts(self)],
+            verbose=0,
+        )
+        shutil.rmtree(scratch)
+        if self.interrupt.is_set():
+            return Ended(interrupted=True, reason="interrupted")
+        adapter.stop_running(stopper.reason)
+        return Ended(interrupted=False, reason=stopper.reason or proposer.ended_because or "every trial is done")
 
 
 class _Forgetful:
@@ -95,15 +109,27 @@ class _Forgetful:
 class _Adapter(_Forgetful, Searcher):
     """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
 
-    def __init__(self, assignment: Assignment) -> None:
-        super().__init__(metric=assignment.study.search.objective, mode=assignment.study.search.mode)
-        self._at = assignment
-        unfinished = [trial for trial in assignment.past if not trial.is_finished]
+    def __init__(self, workers: Workers, proposer: Proposer, past: Sequence[TrialRecord], retention: Retention) -> None:
+        search = workers.study.search
+        super().__init__(metric=search.objective, mode=search.mode)
+        self._workers = workers
+        self._proposer = proposer
+        unfinished = [trial for trial in past if not trial.is_finished]
         self._waiting = deque(unfinished)
         self._numbers: dict[str, int] = {}
         self._epochs = {trial.number: len(trial.epochs) for trial in unfinished}
         self._seconds = {trial.number: _training_seconds(trial) for trial in unfinished}
-        self._retention = Retention(assignment.study, assignment.folder, assignment.past)
+        self._retention = retention
+        self._failures: Counter[str] = Counter(trial.reason for trial in past if trial.state == "failed")
+        self._succeeded = any(trial.state in ("completed", "stopped") for trial in past)
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why going on is useless, in words: every trial so far failed, and all of them alike."""
+        if self._succeeded or len(self._failures) != 1:
+            return None
+        ((reason, count),) = self._failures.items()
+        return f"the first {count} trials all failed alike: {reason}" if count >= HOPELESS_FAILURES else None
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial as Ray's configuration; `FINISHED` when there is none."""
@@ -111,19 +137,19 @@ class _Adapter(_Forgetful, Searcher):
             trial = self._waiting.popleft()
             number, config = trial.number, trial.config.model_dump(mode="json")
         else:
-            proposal = self._at.search.ask()
-            self._at.record(*proposal.events)
+            proposal = self._proposer.ask()
+            self._workers.record(*proposal.events)
             if proposal.trial is None:
                 return Searcher.FINISHED
             number, config = proposal.trial.number, proposal.trial.config
         self._numbers[trial_id] = number
-        search = self._at.study.search
+        search = self._workers.study.search
         job = Job(
             number=number,
             config=config,
-            folder=str(self._at.folder.trial_checkpoints(number).resolve()),
+            folder=str(self._workers.folder.trial_checkpoints(number).resolve()),
             metric=search.objective,
-            cpus=self._at.study.resources.cpus_per_trial,
+            cpus=self._workers.study.resources.cpus_per_trial,
         )
         return {"number": number, "job": job.to_json()}
 
@@ -134,10 +160,10 @@ class _Adapter(_Forgetful, Searcher):
         if result["outcome"] or epoch <= self._epochs.get(number, 0):
             return
         metrics = {name: result[name] for name in _METRICS}
-        self._at.record(EpochEnded(number=number, epoch=epoch, metrics=metrics))
+        self._workers.record(EpochEnded(number=number, epoch=epoch, metrics=metrics))
         self._epochs[number] = epoch
         self._seconds[number] = self._seconds.get(number, 0.0) + metrics["epoch_seconds"]
-        self._at.search.observe(number, epoch, metrics)
+        self._proposer.observe(number, epoch, metrics)
         self._retention.observe(number, metrics)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -152,7 +178,7 @@ class _Adapter(_Forgetful, Searcher):
             if result["completed"]:
                 self._finish(number, "completed", "")
             else:
-                scheduler = self._at.study.search.scheduler.name
+                scheduler = self._workers.study.search.scheduler.name
                 self._finish(number, "stopped", f"{scheduler} at epoch {self._epochs[number]}")
         del self._numbers[trial_id]
 
@@ -173,9 +199,12 @@ class _Adapter(_Forgetful, Searcher):
 
     def _finish(self, number: int, state: TrialState, reason: str) -> None:
         duration = self._seconds.pop(number, 0.0)
-        self._at.record(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
-        self._at.search.finish(number, state)
+        self._workers.record(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
+        self._proposer.finish(number, state)
         self._retention.finish(number, state)
+        if state == "failed":
+            self._failures[reason] += 1
+        self._succeeded = self._succeeded or state in ("completed", "stopped")
 
 
 _METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
@@ -184,19 +213,22 @@ _METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_se
 class _Starts(_Forgetful, tune.Callback):
     """Writes down when a worker takes a trial up."""
 
-    def __init__(self, assignment: Assignment) -> None:
-        self._at = assignment
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Ray Tune."""
-        self._at.record(TrialStarted(number=trial.config["number"]))
+        self._workers.record(TrialStarted(number=trial.config["number"]))
 
 
 class _Stopper(_Forgetful, tune.Stopper):
     """Ends all trials when a budget is spent or a person asks; keeps the heartbeat."""
 
-    def __init__(self, assignment: Assignment) -> None:
-        self._at = assignment
+    def __init__(self, workers: Workers, proposer: Proposer, adapter: _Adapter, deadline: float | None) -> None:
+        self._workers = workers
+        self._proposer = proposer
+        self._adapter = adapter
+        self._deadline = deadline
         self._beaten = 0.0
         self.reason = ""
 
@@ -208,12 +240,12 @@ class _Stopper(_Forgetful, tune.Stopper):
         """Asked by Ray Tune in every round of its loop."""
         now = time.monotonic()
         if now - self._beaten > _HEARTBEAT_SECONDS:
-            beat(self._at.folder)
+            beat(self._workers.folder)
             self._beaten = now
-        if self._at.deadline is not None and now >= self._at.deadline:
+        if self._deadline is not None and now >= self._deadline:
             self.reason = "the time budget is spent"
-        self.reason = self.reason or self._at.search.must_stop or ""
-        return bool(self.reason) or self._at.interrupt.is_set()
+        self.reason = self.reason or self._proposer.must_stop or self._adapter.hopeless or ""
+        return bool(self.reason) or self._workers.interrupt.is_set()
 
 
 def _training_seconds(trial: TrialRecord) -> float:

@@ -71,20 +71,20 @@ class StudyRecord:
 
     @property
     def ranked(self) -> list[TrialRecord]:
-        """Trials completed or stopped after an epoch or more, the best first, the earlier first among equals."""
+        """Trials of the search that were completed or stopped after an epoch or more, the best first.
+
+        Among equals the earlier is first. Retrainings that confirm a trial are evidence for it, not rivals.
+        """
         objective = self.config.search.ranking
         ranks = {
             trial.number: objective.rank(best)
             for trial in self.trials
-            if trial.state in ("completed", "stopped") and (best := trial.best_metrics(objective)) is not None
+            if trial.state in ("completed", "stopped")
+            and trial.source != "confirm"
+            and (best := trial.best_metrics(objective)) is not None
         }
         able = [trial for trial in self.trials if trial.number in ranks]
         return sorted(able, key=lambda trial: ranks[trial.number], reverse=True)
-
-    @property
-    def champion(self) -> TrialRecord | None:
-        """The trial that the study recommends: the best; None before there is one."""
-        return next(iter(self.ranked), None)
 
 
 def read_record(journal: Path) -> StudyRecord:

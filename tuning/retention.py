@@ -11,11 +11,11 @@ from tuning.record import TrialRecord
 
 
 class Retention:
-    """Deletes a finished trial's checkpoints once `search.keep_checkpoints` finished trials are better."""
+    """Deletes a finished trial's checkpoints once `keep` finished trials are better."""
 
-    def __init__(self, study: StudyConfig, folder: StudyFolder, past: Sequence[TrialRecord]) -> None:
+    def __init__(self, study: StudyConfig, folder: StudyFolder, past: Sequence[TrialRecord], keep: int) -> None:
         self._objective = study.search.ranking
-        self._keep = study.search.keep_checkpoints
+        self._keep = keep
         self._folder = folder
         self._best: dict[int, tuple[float, float]] = {}
         self._finished: set[int] = set()

@@ -149,7 +149,7 @@ def _make_rule(study: StudyConfig) -> Any:
             min_samples_required=options.min_trials,
             min_time_slice=_NEVER,  # type: ignore[arg-type]  # a paused trial would lose the epochs since its last checkpoint
         )
-    return FIFOScheduler()  # type: ignore[no-untyped-call]
+    return FIFOScheduler()
 
 
 def _stand_in(number: int) -> _Trial:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from trainables.config.base import Config
 from trainables.errors import InputError
+from tuning.confirm import recommended
 from tuning.journal import Journal, TestOpened
 from tuning.layout import StudyFolder
 from tuning.lock import hold
@@ -47,7 +48,7 @@ def test_champion(folder: StudyFolder, observer: Observer) -> TestReport:
     """
     with hold(folder):
         record = read_record(folder.journal)
-        champion = record.champion
+        champion = recommended(record)
         if champion is None:
             raise InputError(f"study {folder.name!r} has no champion yet: no trial has reached a result")
         _warn(record, observer)

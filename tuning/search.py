@@ -62,6 +62,7 @@ class Search:
         self._tried: set[str] = set()
         self._next_number = 0
         self._proposals = 0
+        self._sizes: dict[int, tuple[int, ...]] = {}
         self._infeasible_in_a_row: list[str] = []
         self._exhausted: str | None = None
         for trial in past:
@@ -107,7 +108,7 @@ class Search:
     def finish(self, number: int, state: TrialState) -> None:
         """A trial will not be trained any further."""
         best = self._budget.finish(number, state)
-        self._searcher.finish(number, state, best)
+        self._searcher.finish(number, state, None if best is None else (best, *self._sizes.pop(number)))
 
     def _remember(self, trial: TrialRecord) -> None:
         """Take over a trial of an earlier driver."""
@@ -115,7 +116,7 @@ class Search:
         self._hashes.add(trial.hash)
         if trial.source == "confirm":
             return
-        self._start(trial.number, Draw(trial.params))
+        self._start(trial.number, Draw(trial.params), trial.size)
         for epoch, metrics in enumerate(trial.epochs, start=1):
             self.observe(trial.number, epoch, metrics)
         if trial.is_finished:
@@ -171,7 +172,7 @@ class Search:
         number = self._next_number
         self._next_number += 1
         self._hashes.add(candidate.hash)
-        self._start(number, candidate.draw)
+        self._start(number, candidate.draw, size)
         return TrialProposed(
             number=number,
             source=candidate.source,
@@ -181,7 +182,9 @@ class Search:
             size=size,
         )
 
-    def _start(self, number: int, draw: Draw) -> None:
+    def _start(self, number: int, draw: Draw, size: Mapping[str, int]) -> None:
+        second = self._study.search.second_objective
+        self._sizes[number] = (size[second],) if second is not None and second in size else ()
         self._searcher.accept(number, draw, self._seed(0))
         self._budget.start(number)
         self._proposals += 1

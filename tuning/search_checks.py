@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from search_spaces.schema import StudyConfig
-from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig
+from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, NoSchedulerConfig
 from trainables.errors import InputError
 from tuning.domains import Space
 
@@ -14,7 +14,7 @@ def check_search(study: StudyConfig) -> None:
     Raises:
         InputError: every problem, one a line, each with what would be right.
     """
-    problems = [*_searcher_problems(Space(study)), *_budget_problems(study)]
+    problems = [*_searcher_problems(Space(study)), *_second_objective_problems(study), *_budget_problems(study)]
     if problems:
         raise InputError("\n".join(problems))
 
@@ -50,6 +50,19 @@ def _not_numbers(space: Space) -> Iterator[str]:
             numbers += 1
     if numbers < 2:
         yield f"search.searcher: cma_es needs at least 2 ranges of numbers, the space has {numbers}; use tpe or gp"
+
+
+def _second_objective_problems(study: StudyConfig) -> Iterator[str]:
+    search = study.search
+    if search.second_objective is None:
+        return
+    if not isinstance(search.scheduler, NoSchedulerConfig):
+        yield (
+            f"search.scheduler: {search.scheduler.name} ranks trials by one objective, and with second_objective it "
+            "would stop small models for being less accurate; give scheduler: none"
+        )
+    if isinstance(search.searcher, CmaEsConfig):
+        yield "search.searcher: cma_es knows one objective; use nsga2 or tpe with second_objective"
 
 
 def _budget_problems(study: StudyConfig) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """What to try next: Optuna's samplers and an exact grid behind one small interface."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from search_spaces.schema import StudyConfig, Value
@@ -15,8 +16,6 @@ from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, Nsga
 from tuning import journal
 from tuning.domains import Space
 from tuning.grid import Grid
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would write into the live table
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class Searcher(Protocol):
     def observe(self, number: int, epoch: int, best: float) -> None:
         """The trial has come to `epoch`; `best` is its best objective so far."""
 
-    def finish(self, number: int, state: journal.TrialState, best: float | None) -> None:
-        """The trial is over; `best` is None where it ended before its first epoch."""
+    def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
+        """The trial is over; `values` are its objectives, None where it ended before its first epoch."""
 
 
 def make_searcher(space: Space) -> Searcher:
@@ -83,7 +82,7 @@ class GridSearcher:
     def observe(self, number: int, epoch: int, best: float) -> None:
         """Nothing to learn."""
 
-    def finish(self, number: int, state: journal.TrialState, best: float | None) -> None:
+    def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
         """Nothing to learn."""
 
 
@@ -157,7 +156,11 @@ class OptunaSearcher:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._method = _METHODS[type(space.study.search.searcher)]
-        self._optuna = optuna.create_study(direction="maximize" if space.study.search.mode == "max" else "minimize")
+        search = space.study.search
+        directions = [StudyDirection.MAXIMIZE if search.mode == "max" else StudyDirection.MINIMIZE]
+        directions += [StudyDirection.MINIMIZE] if search.second_objective else []
+        self._optuna = optuna.create_study(directions=directions)
+        self._has_one_objective = len(directions) == 1
         self._trials: dict[int, Trial] = {}
 
     def draw(self, seed: int, attempt: int = 0) -> Draw:
@@ -178,11 +181,11 @@ class OptunaSearcher:
             self._optuna.tell(draw.handle, state=TrialState.FAIL)
 
     def observe(self, number: int, epoch: int, best: float) -> None:
-        """Report an intermediate value."""
-        if number in self._trials:
+        """Report an intermediate value; with two objectives nothing is stopped early and there is none."""
+        if number in self._trials and self._has_one_objective:
             self._trials[number].report(best, step=epoch)
 
-    def finish(self, number: int, state: journal.TrialState, best: float | None) -> None:
+    def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
         """Tell Optuna; a trial that it never heard of is passed over."""
         trial = self._trials.pop(number, None)
         if trial is None:
@@ -190,12 +193,12 @@ class OptunaSearcher:
         if state == "infeasible" and self._method.understands_pruned:
             trial.set_constraint("feasible", 1.0)  # above 0: violated
             self._optuna.tell(trial, state=TrialState.PRUNED)
-        elif state in ("failed", "infeasible") or best is None:
+        elif state in ("failed", "infeasible") or values is None:
             self._optuna.tell(trial, state=TrialState.FAIL)
-        elif state == "stopped" and self._method.understands_pruned:
+        elif state == "stopped" and self._method.understands_pruned and self._has_one_objective:
             self._optuna.tell(trial, state=TrialState.PRUNED)
         else:
-            self._optuna.tell(trial, best)
+            self._optuna.tell(trial, values)
 
     def _trial_with(self, values: Mapping[str, Value], seed: int) -> Trial | None:
         """A trial of Optuna's with these very values; None where they lie outside of the space."""

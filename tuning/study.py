@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from ray.tune.schedulers import FIFOScheduler
+
 from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
 from trainables.data.training_data import TrainingData, prepare_training_data
@@ -18,7 +20,8 @@ from trainables.errors import InputError, StudyFailedError, StudyInterruptedErro
 from tuning.catalogue import find_study, require_free_name
 from tuning.champion import register_champion
 from tuning.cluster import check_local_resources, concurrent_trials, connect
-from tuning.execution import Assignment, Ended, run_trials
+from tuning.confirm import Confirming, recommended, trials_to_confirm
+from tuning.execution import Ended, Workers
 from tuning.feasibility import Feasibility
 from tuning.journal import StudyEnded, StudyOpened
 from tuning.layout import StudyFolder
@@ -26,7 +29,9 @@ from tuning.lock import hold
 from tuning.observer import Observer
 from tuning.record import StudyRecord, read_record
 from tuning.recorder import Recorder
+from tuning.schedulers import make_scheduler
 from tuning.search import Search
+from tuning.search_checks import check_search
 from tuning.signals import stop_requests
 from tuning.tracking import Mirror, TrackingError, check_reachable, resolve_tracking_uri
 
@@ -108,6 +113,7 @@ class _Prepared:
 def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: Observer) -> _Prepared:
     """Check and build all that can be wrong before anything is started or written."""
     tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage)
+    check_search(config)
     check_reachable(tracking_uri)
     if places.address is None:
         check_local_resources(config.resources)
@@ -125,7 +131,7 @@ def _drive(study: _Prepared) -> StudyRecord:
         recorder.record(_opening(study))
         with _mirrored(study):
             try:
-                ended = _search(study, recorder, interrupt)
+                ended = _run_trials(study, recorder, interrupt)
             except StudyFailedError as error:
                 recorder.record(StudyEnded(state="failed", reason=str(error)))
                 raise
@@ -135,42 +141,69 @@ def _drive(study: _Prepared) -> StudyRecord:
             return _conclude(study, recorder, ended)
 
 
-def _search(study: _Prepared, recorder: Recorder, interrupt: threading.Event) -> Ended:
-    """Run trials until the search or its budget ends."""
+def _run_trials(study: _Prepared, recorder: Recorder, interrupt: threading.Event) -> Ended:
+    """Search, then confirm the best; each only as far as the journal says that something is left to do."""
     record = recorder.study()
     search = Search(study.config, study.data.fingerprint, study.feasibility.check, record.trials)
-    budget = study.config.search.time_budget
+    unfinished = [trial for trial in record.trials if not trial.is_finished]
+    if search.ended_because and not unfinished and not trials_to_confirm(record):
+        return Ended(interrupted=False, reason=search.ended_because)
     study.observer.phase("starting workers")
     with connect(study.address, study.config.resources, study.folder.path):
-        assignment = Assignment(
-            study=study.config,
-            folder=study.folder,
-            search=search,
-            past=record.trials,
-            record=recorder.record,
-            deadline=None if budget is None else time.monotonic() + budget - record.search_seconds,
-            concurrent=concurrent_trials(study.config.resources),
-            interrupt=interrupt,
-        )
-        study.observer.phase("searching")
-        return run_trials(assignment)
+        concurrent = concurrent_trials(study.config.resources)
+        workers = Workers(study.config, study.folder, recorder.record, interrupt, concurrent)
+        ended = _search(study, workers, search, record)
+        return ended if ended.interrupted else _confirm(study, workers, recorder.study()) or ended
+
+
+def _search(study: _Prepared, workers: Workers, search: Search, record: StudyRecord) -> Ended:
+    """Run the search's trials."""
+    past = [trial for trial in record.trials if trial.source != "confirm"]
+    study.observer.phase("searching")
+    return workers.run(
+        search,
+        make_scheduler(study.config, past),
+        past,
+        # Any trial that may yet be confirmed as champion needs its weights.
+        keep_checkpoints=max(study.config.search.keep_checkpoints, study.config.confirm.top),
+        deadline=_deadline(study, record),
+    )
+
+
+def _confirm(study: _Prepared, workers: Workers, record: StudyRecord) -> Ended | None:
+    """Retrain the best trials; None if that came to its end, or there was nothing to retrain."""
+    confirming = Confirming(record)
+    retrained = [trial for trial in record.trials if trial.source == "confirm"]
+    if confirming.ended_because and all(trial.is_finished for trial in retrained):
+        return None
+    study.observer.phase("confirming the best trials with fresh seeds")
+    ended = workers.run(confirming, FIFOScheduler(), retrained, keep_checkpoints=0, deadline=None)
+    return ended if ended.interrupted else None
+
+
+def _deadline(study: _Prepared, record: StudyRecord) -> float | None:
+    """`time.monotonic()` at which the time budget is spent; earlier drivers have spent a part of it."""
+    budget = study.config.search.time_budget
+    return None if budget is None else time.monotonic() + budget - record.search_seconds
 
 
 def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord:
     """Say how the search ended and register its champion."""
-    champion = recorder.study().champion
+    champion = recommended(recorder.study())
     if champion is None:
         reason = f"no trial reached a result ({ended.reason}); `tune-cli results {study.folder.name}` says why"
         recorder.record(StudyEnded(state="failed", reason=reason))
         raise StudyFailedError(reason)
     recorder.record(StudyEnded(state="finished", reason=ended.reason))
-    study.observer.phase("registering the champion's model")
-    try:
-        recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
-    except TrackingError as error:
-        study.observer.warning(
-            f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.name}`"
-        )
+    registered = recorder.study().champion_model
+    if registered is None or registered.number != champion.number:
+        study.observer.phase("registering the champion's model")
+        try:
+            recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
+        except TrackingError as error:
+            study.observer.warning(
+                f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.name}`"
+            )
     return recorder.study()
 
 

@@ -44,10 +44,8 @@ def test_trials_carry_their_epochs_state_and_reason() -> None:
     assert record.trials[1].reason == "asha at epoch 1"
 
 
-def test_the_champion_is_the_earliest_of_the_best_finished_trials() -> None:
-    champion = fold(_events()).champion
-    assert champion is not None
-    assert champion.number == 0
+def test_equal_trials_are_ranked_by_age_and_unfinished_ones_not_at_all() -> None:
+    assert [trial.number for trial in fold(_events()).ranked] == [0, 1]
 
 
 def test_an_epoch_that_comes_again_replaces_what_followed_it() -> None:

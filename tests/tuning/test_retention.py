@@ -17,7 +17,7 @@ def _study(**search: object) -> StudyConfig:
         {
             "name": "s",
             "data": {"dataset": "digits"},
-            "search": {"keep_checkpoints": 2, **search},
+            "search": search,
             "space": {"model.filters": {"choices": [8, 16]}},
         }
     )
@@ -40,14 +40,14 @@ def _kept(folder: StudyFolder) -> dict[int, list[str]]:
 
 @pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
 def test_only_the_best_weights_of_the_best_trials_stay(folder: StudyFolder, objective: str) -> None:
-    retention = Retention(_study(objective=objective), folder, [])
+    retention = Retention(_study(objective=objective), folder, [], keep=2)
     for number, value in enumerate([0.5, 0.9, 0.7, 0.9, 0.1]):
         _train(retention, folder, number, value)
     assert _kept(folder) == {1: ["best.pt"], 3: ["best.pt"]}
 
 
 def test_failed_trials_leave_nothing_and_running_ones_everything(folder: StudyFolder) -> None:
-    retention = Retention(_study(), folder, [])
+    retention = Retention(_study(), folder, [], keep=2)
     _train(retention, folder, 0, 0.9, state="failed")
     running = folder.trial_checkpoints(1)
     running.mkdir(parents=True)

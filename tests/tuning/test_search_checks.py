@@ -61,3 +61,12 @@ def test_more_first_trials_than_trials_is_refused() -> None:
     first = [{"model.dropout": 0.1}, {"model.dropout": 0.2}]
     with pytest.raises(InputError, match="give at least 3"):
         check_search(make_study({"model.dropout": DROPOUT}, first=first, trials=2))
+
+
+def test_two_objectives_are_refused_where_one_is_all_that_is_looked_at() -> None:
+    space = {"model.dropout": DROPOUT, "optimizer.learning_rate": RATE}
+    with pytest.raises(InputError) as error:
+        check_search(make_study(space, second_objective="macs", searcher="cma_es", scheduler="asha"))
+    assert "asha ranks trials by one objective" in str(error.value)
+    assert "cma_es knows one objective" in str(error.value)
+    check_search(make_study(space, second_objective="macs", searcher="nsga2", scheduler="none"))
