@@ -78,4 +78,5 @@ def test_a_search_with_two_objectives_finds_small_and_accurate_models(searcher: 
         search.observe(trial.number, 1, {"val_accuracy": accuracy})
         search.finish(trial.number, "failed" if trial.number == 5 else "completed")
         dropouts.append(trial.config["model"]["dropout"])
-    assert sum(dropouts[-30:]) < 0.6 * sum(dropouts[1:31])  # dropout only harms; size is a matter of taste
+    # Dropout only harms, size is a matter of taste. Chance alone would give 0.25; nsga2 mutates half of the values.
+    assert sum(dropouts[-100:]) / 100 < 0.21
