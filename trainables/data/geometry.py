@@ -72,7 +72,7 @@ class RandomResizedCrop:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """N x C x H x W to the same; the result is channels_last."""
         boxes = self._boxes(images, generator)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = interleave(images)
         return _resample_each(images, boxes) if images.device.type == "cpu" else _resample_all(images, boxes)
 
     def _boxes(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -140,10 +140,12 @@ def sample(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1], channels_last; floats pass through.
+    """uint8 to float32 in [0, 1], channels_last, as convolutions want it; floats pass through."""
+    return images if images.is_floating_point() else interleave(images).float().mul_(1 / 255)
 
-    Convolutions want channels_last, and turning bytes around costs a quarter of turning floats around later.
-    """
-    if images.is_floating_point():
+
+def interleave(images: Tensor) -> Tensor:
+    """The same images, channels_last; almost twice as fast as `contiguous(memory_format=...)` on bytes."""
+    if images.is_contiguous(memory_format=torch.channels_last):
         return images
-    return images.contiguous(memory_format=torch.channels_last).float().mul_(1 / 255)
+    return torch.stack(images.unbind(1), dim=-1).permute(0, 3, 1, 2)
