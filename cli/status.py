@@ -42,7 +42,7 @@ def status(
 
 def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
-    from cli.studies import storage_option
+    from cli.studies import open_study, storage_option
     from tuning.catalogue import find_study
     from tuning.lock import holder
 
@@ -66,6 +66,8 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
                 f"`kill -9 {driver.pid}` ends it at once, and {go_on} goes on without loss"
             )
         time.sleep(0.2)
+    if open_study(storage, name).driver_died:
+        raise StudyFailedError(f"the driver of study {name!r} ended without its last word; go on with {go_on}")
     print(f"study {name} stopped; go on with {go_on}")
 
 

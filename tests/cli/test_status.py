@@ -14,21 +14,26 @@ from tuning.layout import StudyFolder
 
 _DRIVER = """
 import signal, sys, threading, pathlib
+from tuning.journal import Journal, StudyEnded
 from tuning.layout import StudyFolder
 from tuning.lock import hold
 asked = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: asked.set())
-with hold(StudyFolder(pathlib.Path("studies"), "digits-cnn")):
+folder = StudyFolder(pathlib.Path("studies"), "digits-cnn")
+with hold(folder):
     print("holding", flush=True)
     asked.wait()
+    if len(sys.argv) == 1:
+        Journal(folder.journal).append(StudyEnded(state="interrupted", reason="asked to stop"))
 """
 
 
 @pytest.fixture
-def driver(tmp_path: Path, events) -> Iterator["subprocess.Popen[str]"]:
-    """A process that holds the lock of a running study and ends when asked to."""
+def driver(tmp_path: Path, events, request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[str]"]:
+    """A process that holds the lock of a running study and ends when asked to; with a parameter, without a word."""
     events.write(tmp_path / "studies", [events.opened(time=time.time()), *events.trial(0, [0.5], None)])
-    process = subprocess.Popen([sys.executable, "-c", _DRIVER], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", _DRIVER, *getattr(request, "param", [])]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "holding\n"
     yield process
@@ -56,6 +61,13 @@ def test_stop_ends_the_driver_and_waits_for_it(driver, run_cli) -> None:
     assert finished.code == 0
     assert "tune-cli resume digits-cnn" in finished.out
     assert driver.wait(timeout=10) == 0
+
+
+@pytest.mark.parametrize("driver", [["without a word"]], indirect=True)
+def test_stop_says_when_the_driver_ended_without_its_last_word(driver, run_cli) -> None:
+    finished = run_cli("stop", "digits-cnn")
+    assert finished.code == 1
+    assert "tune-cli resume digits-cnn" in finished.err
 
 
 def test_a_driver_on_another_machine_is_not_signalled(study: StudyFolder, run_cli) -> None:
