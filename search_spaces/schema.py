@@ -88,6 +88,8 @@ class SearchConfig(Config):
     first: tuple[dict[str, Value], ...] = ()
     """Configurations to try before the searcher chooses, each a map of the space's paths to values; what it leaves out
     is as in the base configuration, which is always the very first."""
+    warm_start: str | None = None
+    """Name of another study on the same images, in the same storage: the searcher learns from its trials, too."""
     seed: int = Field(default=0, ge=0)
     keep_checkpoints: PositiveInt = 3
     """Checkpoints of this many best trials stay on disk."""

@@ -48,9 +48,22 @@ class Search:
     """
 
     def __init__(
-        self, study: StudyConfig, data_fingerprint: str, check: Check, past: Sequence[TrialRecord] = ()
+        self,
+        study: StudyConfig,
+        data_fingerprint: str,
+        check: Check,
+        past: Sequence[TrialRecord] = (),
+        others: Sequence[TrialRecord] = (),
     ) -> None:
-        """`past` is every trial so far; those unfinished count as running and are the caller's to continue."""
+        """Take up a search.
+
+        Args:
+            study: what to search and how.
+            data_fingerprint: of the images.
+            check: whether a configuration can be built.
+            past: every trial so far; those unfinished count as running and are the caller's to continue.
+            others: finished trials of another study (`tuning.warm_start`) to learn from besides.
+        """
         self._study = study
         self._fingerprint = data_fingerprint
         self._check = check
@@ -65,6 +78,8 @@ class Search:
         self._sizes: dict[int, tuple[int, ...]] = {}
         self._infeasible_in_a_row: list[str] = []
         self._exhausted: str | None = None
+        for index, trial in enumerate(others):
+            self._learn(-1 - index, trial)
         for trial in past:
             self._remember(trial)
 
@@ -125,6 +140,17 @@ class Search:
             self._infeasible_in_a_row.append(trial.reason)
         else:
             self._infeasible_in_a_row.clear()
+
+    def _learn(self, number: int, trial: TrialRecord) -> None:
+        """Tell the searcher of a trial that is none of this study's."""
+        second = self._study.search.second_objective
+        best = trial.best_metrics(self._study.search.ranking)
+        value = None if best is None else best[self._study.search.objective]
+        self._searcher.accept(number, Draw(trial.params), self._seed(0))
+        if value is not None:
+            self._searcher.observe(number, len(trial.epochs), value)
+        size = (trial.size[second],) if second is not None and second in trial.size else ()
+        self._searcher.finish(number, trial.state, None if value is None else (value, *size))
 
     def _next_candidate(self) -> _Candidate | None:
         """A configuration that the study has not seen; None when none can be found."""

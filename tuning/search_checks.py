@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from search_spaces.schema import StudyConfig
-from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, NoSchedulerConfig
+from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, NoSchedulerConfig, RandomConfig
 from trainables.errors import InputError
 from tuning.domains import Space
 
@@ -69,6 +69,8 @@ def _budget_problems(study: StudyConfig) -> Iterator[str]:
     trials, top, first = study.search.trials, study.confirm.top, len(study.search.first)
     if top > trials:
         yield f"confirm.top: {top} is more than search.trials, {trials}; only trials of the search can be confirmed"
+    if study.search.warm_start is not None and isinstance(study.search.searcher, GridConfig | RandomConfig):
+        yield f"search.warm_start: {study.search.searcher.name} learns nothing from trials; use tpe, or leave it out"
     if first + 1 > trials:
         yield (
             f"search.first: {first} configurations and the base make {first + 1} trials, search.trials is {trials}; "

@@ -27,13 +27,14 @@ from tuning.journal import StudyEnded, StudyOpened
 from tuning.layout import StudyFolder
 from tuning.lock import hold
 from tuning.observer import Observer
-from tuning.record import StudyRecord, read_record
+from tuning.record import StudyRecord, TrialRecord, read_record
 from tuning.recorder import Recorder
 from tuning.schedulers import make_scheduler
 from tuning.search import Search
 from tuning.search_checks import check_search
 from tuning.signals import stop_requests
 from tuning.tracking import Mirror, TrackingError, check_reachable, resolve_tracking_uri
+from tuning.warm_start import warm_trials
 
 _LAST_WORDS_SECONDS = 60.0
 """How long a finished study waits for a slow tracking server before it leaves the rest to `tune-cli sync`."""
@@ -107,6 +108,8 @@ class _Prepared:
     address: str | None
     data: TrainingData
     feasibility: Feasibility
+    others: tuple[TrialRecord, ...]
+    """Trials of the study that `search.warm_start` names."""
     observer: Observer
 
 
@@ -121,7 +124,8 @@ def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer:
     data = prepare_training_data(config.data, observer.progress)
     feasibility = Feasibility(data.image_shape, len(data.classes))
     feasibility.require(config)
-    return _Prepared(config, folder, tracking_uri, places.address, data, feasibility, observer)
+    others = warm_trials(config, places.storage, data.fingerprint)
+    return _Prepared(config, folder, tracking_uri, places.address, data, feasibility, others, observer)
 
 
 def _drive(study: _Prepared) -> StudyRecord:
@@ -144,7 +148,7 @@ def _drive(study: _Prepared) -> StudyRecord:
 def _run_trials(study: _Prepared, recorder: Recorder, interrupt: threading.Event) -> Ended:
     """Search, then confirm the best; each only as far as the journal says that something is left to do."""
     record = recorder.study()
-    search = Search(study.config, study.data.fingerprint, study.feasibility.check, record.trials)
+    search = Search(study.config, study.data.fingerprint, study.feasibility.check, record.trials, study.others)
     unfinished = [trial for trial in record.trials if not trial.is_finished]
     if search.ended_because and not unfinished and not trials_to_confirm(record):
         return Ended(interrupted=False, reason=search.ended_because)

@@ -70,3 +70,8 @@ def test_two_objectives_are_refused_where_one_is_all_that_is_looked_at() -> None
     assert "asha ranks trials by one objective" in str(error.value)
     assert "cma_es knows one objective" in str(error.value)
     check_search(make_study(space, second_objective="macs", searcher="nsga2", scheduler="none"))
+
+
+def test_a_warm_start_of_what_learns_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="search.warm_start: random learns nothing"):
+        check_search(make_study({"model.dropout": DROPOUT}, searcher="random", warm_start="before"))
