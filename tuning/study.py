@@ -27,6 +27,7 @@ from tuning.journal import StudyEnded, StudyOpened
 from tuning.layout import StudyFolder
 from tuning.lock import hold
 from tuning.observer import Observer
+from tuning.pretrained import fetch_and_check, with_local_weights
 from tuning.record import StudyRecord, TrialRecord, read_record
 from tuning.recorder import Recorder
 from tuning.schedulers import make_scheduler
@@ -115,15 +116,17 @@ class _Prepared:
 
 def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: Observer) -> _Prepared:
     """Check and build all that can be wrong before anything is started or written."""
-    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage)
     check_search(config)
+    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage, folder)
     check_reachable(tracking_uri)
+    config = with_local_weights(config, tracking_uri, folder)
     if places.address is None:
         check_local_resources(config.resources)
     observer.phase("reading images")
     data = prepare_training_data(config.data, observer.progress)
     feasibility = Feasibility(data.image_shape, len(data.classes))
     feasibility.require(config)
+    fetch_and_check(config, feasibility)
     others = warm_trials(config, places.storage, data.fingerprint)
     return _Prepared(config, folder, tracking_uri, places.address, data, feasibility, others, observer)
 

@@ -118,6 +118,7 @@ class BackboneConfig(Config):
     """`conv`: max-pool 2 after each convolution, and a dense layer as wide as the last one before the output."""
     head_activation: ActivationName = "relu"
     head_dropout: Fraction = 0.0
+    """`mlp`: after each hidden layer. `linear`, `conv`: before the output layer. A network's own dropout stays."""
 
     @model_validator(mode="after")
     def _hidden_heads_have_units(self) -> Self:

@@ -25,3 +25,9 @@ def test_the_network_takes_any_image_size():
     model = build_attention_cnn(config, (1, 5, 5), 10)
     assert model(torch.rand(2, 1, 5, 5)).shape == (2, 10)
     assert [layer.p for layer in model if isinstance(layer, torch.nn.Dropout)] == [0.5, 0.5]
+
+
+def test_blocks_stay_in_bf16_under_autocast():
+    block = AttentionBlock(3, 5, 3, "relu")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(torch.randn(2, 3, 6, 6)).dtype == torch.bfloat16

@@ -1,0 +1,69 @@
+"""Pre-trained weights that a study names: found, fetched and checked by the driver before any worker starts."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from search_spaces.composition import compose
+from search_spaces.schema import Parameter, StudyConfig, Value
+from trainables.config.models import BackboneConfig
+from trainables.errors import InfeasibleError
+from trainables.models.weights import fetch_weights
+from tuning.feasibility import Feasibility
+from tuning.layout import StudyFolder
+from tuning.tracking import resolve_model_uri
+
+_WEIGHTS, _ARCHITECTURE = "model.weights", "model.architecture"
+
+
+def with_local_weights(study: StudyConfig, tracking_uri: str, folder: StudyFolder) -> StudyConfig:
+    """The study with registered models (`models:/NAME@champion`) saved to files, and files by their absolute paths.
+
+    Raises:
+        InputError: there is no such registered model.
+    """
+
+    def local(weights: Value) -> Value:
+        return _local(str(weights), tracking_uri, folder)
+
+    if isinstance(study.model, BackboneConfig) and "weights" in study.model.model_fields_set:
+        model = study.model.model_copy(update={"weights": local(study.model.weights)})
+        study = study.model_copy(update={"model": model})
+    varied = study.space.get(_WEIGHTS)
+    if varied is None:
+        return study
+    return study.model_copy(update={"space": {**study.space, _WEIGHTS: _mapped(varied, local)}})
+
+
+def fetch_and_check(study: StudyConfig, feasibility: Feasibility) -> None:
+    """Fetch every combination of architecture and weights that the study may try, and see that they fit.
+
+    Raises:
+        InputError: a download that fails, a file that is missing or does not fit; what to put where.
+    """
+    for values in _combinations(study):
+        try:
+            config = compose(study, values)
+            fetch_weights(config.model)
+            feasibility.check(config)
+        except InfeasibleError:
+            continue  # the search sets such configurations aside, with the reason
+
+
+def _local(weights: str, tracking_uri: str, folder: StudyFolder) -> str:
+    if weights.startswith("models:/"):
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", weights.removeprefix("models:/"))
+        return str(resolve_model_uri(weights, tracking_uri, folder.storage.resolve() / ".registered" / name))
+    path = Path(weights).expanduser()
+    return str(path.resolve()) if path.is_file() else weights
+
+
+def _mapped(parameter: Parameter, function: Callable[[Value], Value]) -> Parameter:
+    return parameter.model_copy(update={"choices": [function(choice) for choice in parameter.choices or []]})
+
+
+def _combinations(study: StudyConfig) -> Iterator[dict[str, Value]]:
+    varied = {path: study.space[path].choices or [] for path in (_ARCHITECTURE, _WEIGHTS) if path in study.space}
+    for choice in itertools.product(*varied.values()):
+        yield dict(zip(varied, choice, strict=True))
