@@ -4,6 +4,7 @@ TuneError                 something a person can act on; the message says what w
 ├── InputError            what the user gave is wrong: exit code 2, before anything was started
 │   └── DataError         the images: missing, unreadable, too few
 ├── StudyFailedError      the study ran and cannot go on: exit code 1
+│   └── RecordError       its own files cannot be written, a full disk for example; it can be resumed
 └── TrialError            ends one trial, never the study
     ├── DivergedError     loss became NaN, infinite or absurd
     └── InfeasibleError   the configuration cannot exist or does not fit in memory
@@ -24,6 +25,10 @@ class DataError(InputError):
 
 class StudyFailedError(TuneError):
     """A study that started and cannot reach a result."""
+
+
+class RecordError(StudyFailedError):
+    """The study's own files cannot be written; what they hold is whole, and the study can be resumed."""
 
 
 class StudyInterruptedError(TuneError):

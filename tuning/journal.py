@@ -4,10 +4,12 @@ Everything else (results, the searcher's knowledge, the scheduler's rungs, MLflo
 again. A line is an event; a line that a crash cut short is dropped when the journal is next opened for writing.
 """
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,6 +73,8 @@ class EpochEnded(_Event):
     epoch: int
     """Counted from 1."""
     metrics: dict[str, float]
+    warning: str = ""
+    """What went wrong beside the training, for example a checkpoint that could not be written."""
 
 
 class TrialFinished(_Event):
@@ -123,17 +127,27 @@ class Journal:
         """Open `path` for appending, cutting off what a crash left of a last line."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "ab")  # noqa: SIM115  # lives as long as the study; closed in close()
-        complete = _complete_bytes(path)
-        if complete < path.stat().st_size:
-            self._file.truncate(complete)
+        # Unbuffered: a buffer would keep what a full disk refused and write it later.
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # lives as long as the study; closed in close()
+        self._size = _complete_bytes(path)
+        if self._size < path.stat().st_size:
+            self._file.truncate(self._size)
 
     def append(self, *events: Event) -> None:
-        """Write the events and return once they are on disk."""
-        lines = "".join(event.model_dump_json() + "\n" for event in events)
-        self._file.write(lines.encode())
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write the events and return once they are on disk.
+
+        Raises:
+            OSError: the disk did not take them all, so none of them is in the journal.
+        """
+        lines = "".join(event.model_dump_json() + "\n" for event in events).encode()
+        try:
+            _write_whole(self._file, lines)
+            os.fsync(self._file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):  # the first error is the one to tell; the next opening cuts, too
+                self._file.truncate(self._size)
+            raise
+        self._size += len(lines)
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""
@@ -165,6 +179,13 @@ def _parse(line: bytes, path: Path, offset: int) -> Event:
             f"{path}: the line that ends at byte {offset} is no event of this version ({detail}). "
             "Written by a newer version of this program, or damaged? Update the program, or take the line out."
         ) from error
+
+
+def _write_whole(file: RawIOBase, content: bytes) -> None:
+    """A disk that fills up takes a part of what it is given, and refuses the rest only when asked again."""
+    written = 0
+    while written < len(content):
+        written += file.write(content[written:]) or 0
 
 
 def _complete_bytes(path: Path) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from trainables.errors import InputError
 from tuning.layout import StudyFolder
+from tuning.writing import writing
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ def hold(folder: StudyFolder) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(_taken(folder)) from error
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
-        file.flush()
+        with writing(folder):
+            file.truncate(0)
+            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
+            file.flush()
         yield
 
 

@@ -25,15 +25,13 @@ def with_local_weights(study: StudyConfig, tracking_uri: str, folder: StudyFolde
     """
 
     def local(weights: Value) -> Value:
-        return _local(str(weights), tracking_uri, folder)
+        return [local(one) for one in weights] if isinstance(weights, list) else _local(weights, tracking_uri, folder)
 
     if isinstance(study.model, BackboneConfig) and "weights" in study.model.model_fields_set:
         model = study.model.model_copy(update={"weights": local(study.model.weights)})
         study = study.model_copy(update={"model": model})
-    varied = study.space.get(_WEIGHTS)
-    if varied is None:
-        return study
-    return study.model_copy(update={"space": {**study.space, _WEIGHTS: _mapped(varied, local)}})
+    space = {path: _mapped(path, parameter, local) for path, parameter in study.space.items()}
+    return study.model_copy(update={"space": space})
 
 
 def fetch_and_check(study: StudyConfig, feasibility: Feasibility) -> None:
@@ -51,7 +49,9 @@ def fetch_and_check(study: StudyConfig, feasibility: Feasibility) -> None:
             continue  # the search sets such configurations aside, with the reason
 
 
-def _local(weights: str, tracking_uri: str, folder: StudyFolder) -> str:
+def _local(weights: Value, tracking_uri: str, folder: StudyFolder) -> Value:
+    if not isinstance(weights, str):
+        return weights
     if weights.startswith("models:/"):
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", weights.removeprefix("models:/"))
         return str(resolve_model_uri(weights, tracking_uri, folder.storage.resolve() / ".registered" / name))
@@ -59,8 +59,14 @@ def _local(weights: str, tracking_uri: str, folder: StudyFolder) -> str:
     return str(path.resolve()) if path.is_file() else weights
 
 
-def _mapped(parameter: Parameter, function: Callable[[Value], Value]) -> Parameter:
-    return parameter.model_copy(update={"choices": [function(choice) for choice in parameter.choices or []]})
+def _mapped(path: str, parameter: Parameter, local: Callable[[Value], Value]) -> Parameter:
+    """The parameter with weights local where it offers them and where its condition asks for them."""
+    update: dict[str, object] = {}
+    if path == _WEIGHTS and parameter.choices is not None:
+        update["choices"] = local(parameter.choices)
+    if parameter.when is not None and _WEIGHTS in parameter.when:
+        update["when"] = {**parameter.when, _WEIGHTS: local(parameter.when[_WEIGHTS])}
+    return parameter.model_copy(update=update) if update else parameter
 
 
 def _combinations(study: StudyConfig) -> Iterator[dict[str, Value]]:

@@ -68,6 +68,8 @@ class StudyRecord:
     tests: tuple[TestOpened, ...] = ()
     search_seconds: float = field(default=0.0)
     """Wall-clock time that drivers have spent on the study so far."""
+    version: str = ""
+    """Of the program that worked on it last."""
 
     @property
     def ranked(self) -> list[TrialRecord]:
@@ -113,6 +115,7 @@ def fold(events: Sequence[Event]) -> StudyRecord:
         champion_model=champions[-1] if champions else None,
         tests=tuple(event for event in events if isinstance(event, TestOpened)),
         search_seconds=_search_seconds(events),
+        version=opened[-1].version,
     )
 
 

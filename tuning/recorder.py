@@ -2,17 +2,20 @@
 
 from typing import Self
 
-from tuning.journal import Event, Journal
+from tuning.journal import EpochEnded, Event, Journal
 from tuning.layout import StudyFolder
 from tuning.observer import Observer
 from tuning.record import StudyRecord, read_record
+from tuning.writing import writing
 
 
 class Recorder:
     """Writes a study's events. Keeps none of them: the journal is the memory."""
 
     def __init__(self, folder: StudyFolder, observer: Observer) -> None:
-        self._journal = Journal(folder.journal)
+        self._folder = folder
+        with writing(folder):
+            self._journal = Journal(folder.journal)
         self._observer = observer
 
     def __enter__(self) -> Self:
@@ -22,10 +25,17 @@ class Recorder:
         self._journal.close()
 
     def record(self, *events: Event) -> None:
-        """Write the events down, all on disk on return, and tell the observer."""
-        self._journal.append(*events)
+        """Write the events down, all on disk on return, and tell the observer.
+
+        Raises:
+            RecordError: they cannot be written; the journal is as it was before.
+        """
+        with writing(self._folder):
+            self._journal.append(*events)
         for event in events:
             self._observer.event(event)
+            if isinstance(event, EpochEnded) and event.warning:
+                self._observer.warning(f"trial {event.number}, epoch {event.epoch}: {event.warning}")
 
     def study(self) -> StudyRecord:
         """The study as the journal tells it now."""

@@ -38,11 +38,25 @@ class Backbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of normalised images, N x C x H x W."""
-        return self.head(run_steps(self.trunk, self._steps, images))  # type: ignore[no-any-return]
+        return self.head(self.features(images))  # type: ignore[no-any-return]
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the head gets for normalised images, N x C x H x W: vectors, N x width, or maps, N x c x h x w."""
+        return run_steps(self.trunk, self._steps, images)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Nothing but the head learns."""
+        return not any(parameter.requires_grad for parameter in self.trunk.parameters())
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; frozen batch norms stay in evaluation mode, or their statistics would drift."""
+        """Set the mode; frozen batch norms stay in evaluation mode, or their statistics would drift.
+
+        So does a trunk that is frozen as a whole: its dropout would be noise that nothing learns to live with.
+        """
         super().train(mode)
+        if self.is_frozen:
+            self.trunk.eval()
         for layer in self.trunk.modules():
             if isinstance(layer, _BatchNorm) and not any(p.requires_grad for p in layer.parameters()):
                 layer.eval()

@@ -1,7 +1,8 @@
 """Checkpoints of one trial: written atomically, read back with care.
 
 A trial's folder holds `last.pt` and the one before it, `previous.pt` (everything needed to go on), and `best.pt` (the
-weights of the best epoch, to be used once training is over).
+weights of the best epoch, to be used once training is over). Where the head alone is trained, `frozen.pt` holds the
+weights below it, written once, and the others only what changes.
 """
 
 import os
@@ -15,7 +16,7 @@ import torch
 
 from trainables.errors import InputError
 
-_LAST, _PREVIOUS, _BEST = "last.pt", "previous.pt", "best.pt"
+_LAST, _PREVIOUS, _BEST, _FROZEN = "last.pt", "previous.pt", "best.pt", "frozen.pt"
 
 _UNREADABLE = (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, ValueError)
 """What `torch.load` raises on a file that is cut short or overwritten."""
@@ -59,19 +60,30 @@ def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
     return None
 
 
+def save_frozen(folder: Path, weights: dict[str, Any]) -> None:
+    """Write the weights that training leaves as they are, unless they are there; `load_best` adds them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _FROZEN).exists():
+        os.replace(_write(folder / _FROZEN, weights), folder / _FROZEN)
+
+
 def save_best(folder: Path, model: dict[str, Any]) -> None:
-    """Write the weights of the best epoch so far."""
+    """Write the weights of the best epoch so far; without those of `save_frozen`."""
     folder.mkdir(parents=True, exist_ok=True)
     os.replace(_write(folder / _BEST, model), folder / _BEST)
 
 
 def load_best(folder: Path) -> dict[str, Any]:
-    """State dict of the best epoch.
+    """State dict of the best epoch, frozen weights and all.
 
     Raises:
-        InputError: the file is missing or does not read back.
+        InputError: a file is missing or does not read back.
     """
-    path = folder / _BEST
+    frozen = _read_weights(folder / _FROZEN) if (folder / _FROZEN).exists() else {}
+    return {**frozen, **_read_weights(folder / _BEST)}
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:

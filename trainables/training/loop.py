@@ -19,9 +19,10 @@ from trainables.errors import DivergedError, InfeasibleError
 from trainables.models.classifier import Classifier
 from trainables.models.initialization import initialize
 from trainables.models.zoo import build_model
-from trainables.training.checkpoint import Checkpoint, load_checkpoint, save_best, save_checkpoint
+from trainables.training.checkpoint import Checkpoint, load_checkpoint, save_best, save_checkpoint, save_frozen
 from trainables.training.device import Compute, choose_compute
 from trainables.training.evaluation import evaluate
+from trainables.training.features import has_fixed_features, head_task, image_task
 from trainables.training.optimizers import build_optimizer, set_learning_rate
 from trainables.training.schedules import learning_rate_factor
 
@@ -45,18 +46,23 @@ def train(
     *,
     folder: Path | None = None,
     objective: Objective | None = None,
+    cache_features: bool = True,
 ) -> Iterator[Metrics]:
     """Train and yield each epoch's metrics: `train_loss`, `val_loss`, `val_accuracy`, `learning_rate`, `epoch_seconds`.
 
     With a `folder`, training goes on from the newest checkpoint there: the epochs that it holds are yielded from it
     without training, so that the caller sees every epoch, from the first, either way.
 
+    The head of a frozen backbone is trained on cached features where the augmentation leaves images as they are; with
+    `cache_features` False they are computed again in every epoch, which only takes longer.
+
     Raises:
+        DataError: the features' cache cannot be written or read.
         DivergedError: the loss is NaN, infinite or absurd.
         InfeasibleError: the model cannot be built on these images, or memory ran out.
     """
     with _memory_errors_as_infeasible(config):
-        run = _Run(config, data, folder, objective or Objective())
+        run = _Run(config, data, folder, objective or Objective(), cache_features)
         yield from list(run.history)
         while len(run.history) < config.training.max_epochs:
             yield run.next_epoch()
@@ -65,15 +71,27 @@ def train(
 class _Run:
     """The changing state of one trial."""
 
-    def __init__(self, config: TrialConfig, data: TrainingData, folder: Path | None, objective: Objective) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TrainingData,
+        folder: Path | None,
+        objective: Objective,
+        cache_features: bool,
+    ) -> None:
         self._config = config
-        self._data = data
         self._folder = folder
         self._objective = objective
         self._hash = config.canonical_hash(data.fingerprint)
         self._compute: Compute = choose_compute(config.training.precision)
         classifier = build_classifier(config, data)
-        self._model = classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if cache_features and has_fixed_features(classifier, config.augmentation):
+            self._task = head_task(classifier, config, data, self._compute)
+        else:
+            self._task = image_task(classifier, data)
+        self._classifier = classifier
+        self._model = self._task.module
         self._forward: nn.Module = torch.compile(self._model) if config.training.compile else self._model  # type: ignore[assignment]
         self._optimizer = build_optimizer(config.optimizer, self._model)
         self._augment = Augmenter(config.augmentation, len(data.classes))
@@ -87,8 +105,8 @@ class _Run:
         """Train one epoch, evaluate, save what is due."""
         began = time.monotonic()
         train_loss = self._train_epoch()
-        data = self._data
-        validation = evaluate(self._forward, data.images, data.labels, data.validation_indices, self._compute)
+        task = self._task
+        validation = evaluate(self._forward, task.inputs, task.labels, task.validation_indices, self._compute)
         self._refuse_divergence(train_loss, validation.loss)
         metrics = {
             "train_loss": train_loss,
@@ -103,32 +121,34 @@ class _Run:
 
     def _train_epoch(self) -> float:
         """One pass over the training images; the mean loss."""
-        config, data = self._config, self._data
+        config, task = self._config, self._task
         self._forward.train()
         total = torch.zeros((), device=self._compute.device)
-        steps = count_batches(len(data.train_indices), config.training.batch_size, training=True)
+        steps = count_batches(len(task.train_indices), config.training.batch_size, training=True)
         done, losses = len(self.history), [epoch["val_loss"] for epoch in self.history]
         batches = iterate_batches(
-            data.images,
-            data.labels,
-            data.train_indices,
+            task.inputs,
+            task.labels,
+            task.train_indices,
             config.training.batch_size,
             self._compute.device,
             self._generator,
         )
-        for step, (images, labels) in enumerate(batches):
+        for step, (inputs, labels) in enumerate(batches):
             epoch = done + step / steps
             factor = learning_rate_factor(config.schedule, epoch, config.training.max_epochs, losses)
             set_learning_rate(self._optimizer, factor)
-            total += self._train_batch(images, labels)
+            total += self._train_batch(inputs, labels)
         return float(total) / steps
 
-    def _train_batch(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _train_batch(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One step of the optimizer; the loss, detached."""
         training = self._config.training
-        inputs, targets = self._augment(images, labels, self._generator)
+        inputs, targets = self._augment(inputs, labels, self._generator)
+        if inputs.ndim == 4:  # images or feature maps
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self._compute.autocast():
-            logits = self._forward(inputs.contiguous(memory_format=torch.channels_last))
+            logits = self._forward(inputs)
         loss = functional.cross_entropy(logits.float(), targets, label_smoothing=training.label_smoothing)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -149,7 +169,7 @@ class _Run:
         if self._folder is None:
             return
         if self._objective.best_epoch(self.history) == len(self.history):
-            save_best(self._folder, self._model.state_dict())
+            save_best(self._folder, self._learnt())
         age = time.monotonic() - self._saved_at
         finished = len(self.history) == self._config.training.max_epochs
         if finished or age >= self._config.training.checkpoint_seconds:
