@@ -11,6 +11,7 @@ from pathlib import Path
 
 from search_spaces.schema import ResourcesConfig
 from trainables.errors import InputError
+from tuning.signals import handlers_kept
 
 _ENVIRONMENT = {
     # Ray's own trial loggers write files that the journal makes superfluous.
@@ -68,7 +69,7 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> It
     for logger in ("ray", "ray.tune", "ray._private"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), handlers_kept():
             warnings.simplefilter("ignore")  # Ray announces changes of its next versions at every start
             if address is None:
                 ray.init(

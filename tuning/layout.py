@@ -4,18 +4,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+DEFAULT_STORAGE = Path("studies")
+
+
 @dataclass(frozen=True)
 class StudyFolder:
     """Paths of one study. Nothing here touches the disk."""
 
     storage: Path
-    """Folder of all studies, `studies` by default."""
+    """Folder of all studies."""
     name: str
 
     @property
     def path(self) -> Path:
         """The study's own folder."""
         return self.storage / self.name
+
+    @property
+    def reference(self) -> str:
+        """How to name the study in a command: `NAME`, with `--storage` where that is not the default."""
+        return self.name if self.storage == DEFAULT_STORAGE else f"{self.name} --storage {self.storage}"
 
     @property
     def journal(self) -> Path:

@@ -33,6 +33,19 @@ def stop_requests() -> Iterator[threading.Event]:
         _install(previous)
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Undo what the code within does to the handlers: `ray.init` puts its own on SIGTERM, which aborts the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    try:
+        yield
+    finally:
+        _install(before)
+
+
 def _install(handlers: Mapping[signal.Signals, Any]) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)

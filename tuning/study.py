@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from ray.tune.schedulers import FIFOScheduler
@@ -16,7 +15,7 @@ from ray.tune.schedulers import FIFOScheduler
 from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
 from trainables.data.training_data import TrainingData, prepare_training_data
-from trainables.errors import InputError, StudyFailedError, StudyInterruptedError
+from trainables.errors import InputError, RecordError, StudyFailedError, StudyInterruptedError
 from tuning.catalogue import find_study, require_free_name
 from tuning.champion import register_champion
 from tuning.cluster import check_local_resources, concurrent_trials, connect
@@ -35,7 +34,9 @@ from tuning.search import Search
 from tuning.search_checks import check_search
 from tuning.signals import stop_requests
 from tuning.tracking import Mirror, TrackingError, check_reachable, resolve_tracking_uri
+from tuning.versions import PROGRAM_VERSION, require_known_version
 from tuning.warm_start import warm_trials
+from tuning.writing import writing
 
 _LAST_WORDS_SECONDS = 60.0
 """How long a finished study waits for a slow tracking server before it leaves the rest to `tune-cli sync`."""
@@ -79,12 +80,14 @@ def resume_study(
     """Finish an interrupted study or extend a finished one; without an extension a finished one is returned as it is.
 
     Raises:
-        InputError: no such study, another driver works on it, or its images have changed.
+        InputError: no such study, another driver works on it, a newer version of this program began it, or its images
+            have changed.
         StudyFailedError, StudyInterruptedError: as `run_study`.
     """
     folder = find_study(places.storage, name)
     with hold(folder):
         record = read_record(folder.journal)
+        require_known_version(folder.name, record.version)
         if record.state == "finished" and record.champion_model and not more_trials and not more_seconds:
             observer.phase(f"study {name} is finished already: {record.reason}")
             return record
@@ -117,34 +120,37 @@ class _Prepared:
 def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: Observer) -> _Prepared:
     """Check and build all that can be wrong before anything is started or written."""
     check_search(config)
-    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage, folder)
-    check_reachable(tracking_uri)
-    config = with_local_weights(config, tracking_uri, folder)
     if places.address is None:
         check_local_resources(config.resources)
+    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage, folder)
+    config = with_local_weights(config, tracking_uri, folder)
     observer.phase("reading images")
     data = prepare_training_data(config.data, observer.progress)
     feasibility = Feasibility(data.image_shape, len(data.classes))
     feasibility.require(config)
     fetch_and_check(config, feasibility)
+    check_reachable(tracking_uri)  # last, since it makes the database where there is none
     others = warm_trials(config, places.storage, data.fingerprint)
     return _Prepared(config, folder, tracking_uri, places.address, data, feasibility, others, observer)
 
 
 def _drive(study: _Prepared) -> StudyRecord:
     """Work on the study until its end, from whatever its journal says."""
-    study.folder.manifest.write_text(json.dumps(split_manifest(study.config.data, study.data), indent=1))
+    with writing(study.folder):
+        study.folder.manifest.write_text(json.dumps(split_manifest(study.config.data, study.data), indent=1))
     with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
         recorder.record(_opening(study))
         with _mirrored(study):
             try:
                 ended = _run_trials(study, recorder, interrupt)
+            except RecordError:
+                raise  # nothing can be written; the study is as if its driver had died here
             except StudyFailedError as error:
                 recorder.record(StudyEnded(state="failed", reason=str(error)))
                 raise
             if ended.interrupted:
                 recorder.record(StudyEnded(state="interrupted", reason=ended.reason))
-                raise StudyInterruptedError(f"interrupted; go on with `tune-cli resume {study.folder.name}`")
+                raise StudyInterruptedError(f"interrupted; go on with `tune-cli resume {study.folder.reference}`")
             return _conclude(study, recorder, ended)
 
 
@@ -198,7 +204,7 @@ def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord
     """Say how the search ended and register its champion."""
     champion = recommended(recorder.study())
     if champion is None:
-        reason = f"no trial reached a result ({ended.reason}); `tune-cli results {study.folder.name}` says why"
+        reason = f"no trial reached a result ({ended.reason}); `tune-cli results {study.folder.reference}` says why"
         recorder.record(StudyEnded(state="failed", reason=reason))
         raise StudyFailedError(reason)
     recorder.record(StudyEnded(state="finished", reason=ended.reason))
@@ -209,7 +215,7 @@ def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord
             recorder.record(register_champion(study.folder, champion, study.data, study.tracking_uri))
         except TrackingError as error:
             study.observer.warning(
-                f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.name}`"
+                f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.reference}`"
             )
     return recorder.study()
 
@@ -223,12 +229,12 @@ def _mirrored(study: _Prepared) -> Iterator[None]:
         yield
     finally:
         if not mirror.close(_LAST_WORDS_SECONDS):
-            study.observer.warning(f"MLflow has not heard everything yet; run `tune-cli sync {study.folder.name}`")
+            study.observer.warning(f"MLflow has not heard everything yet; run `tune-cli sync {study.folder.reference}`")
 
 
 def _opening(study: _Prepared) -> StudyOpened:
     return StudyOpened(
-        version=version("tune-image-classifiers"),
+        version=PROGRAM_VERSION,
         study=study.config.model_dump(mode="json", exclude_unset=True),
         data_fingerprint=study.data.fingerprint,
         host=socket.gethostname(),
