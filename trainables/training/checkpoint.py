@@ -22,6 +22,10 @@ _UNREADABLE = (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError
 """What `torch.load` raises on a file that is cut short or overwritten."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint that could not be written or read; training goes on."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A trial between two epochs."""
@@ -53,7 +57,8 @@ def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
         try:
             checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
         except (*_UNREADABLE, TypeError) as error:
-            warnings.warn(f"{path} does not read back ({error}); trying the one before", stacklevel=2)
+            message = f"{path} does not read back ({error}); trying the one before"
+            warnings.warn(message, CheckpointWarning, stacklevel=2)
             continue
         if checkpoint.trial_hash == trial_hash:
             return checkpoint
@@ -61,10 +66,9 @@ def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
 
 
 def save_frozen(folder: Path, weights: dict[str, Any]) -> None:
-    """Write the weights that training leaves as they are, unless they are there; `load_best` adds them."""
+    """Write the weights that training leaves as they are; `load_best` adds them to the others."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _FROZEN).exists():
-        os.replace(_write(folder / _FROZEN, weights), folder / _FROZEN)
+    os.replace(_write(folder / _FROZEN, weights), folder / _FROZEN)
 
 
 def save_best(folder: Path, model: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,20 @@ from torch.nn import functional
 
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
-from trainables.data.augmentation import Augmenter
 from trainables.data.batches import count_batches, iterate_batches
 from trainables.data.training_data import TrainingData
 from trainables.errors import DivergedError, InfeasibleError
 from trainables.models.classifier import Classifier
 from trainables.models.initialization import initialize
 from trainables.models.zoo import build_model
-from trainables.training.checkpoint import Checkpoint, load_checkpoint, save_best, save_checkpoint, save_frozen
+from trainables.training.checkpoint import (
+    Checkpoint,
+    CheckpointWarning,
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
+    save_frozen,
+)
 from trainables.training.device import Compute, choose_compute
 from trainables.training.evaluation import evaluate
 from trainables.training.features import has_fixed_features, head_task, image_task
@@ -29,7 +36,14 @@ from trainables.training.schedules import learning_rate_factor
 ABSURD_LOSS = 1e4
 """Cross-entropy beyond which a trial has diverged; guessing costs ln(classes), under 10 for any data set here."""
 
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc")
+"""In the messages of torch's allocators, for which it has no exception of their own."""
+
 Metrics = dict[str, float]
+
+
+class UnsavedBestWarning(CheckpointWarning):
+    """The weights of the best epoch are in memory only."""
 
 
 def build_classifier(config: TrialConfig, data: TrainingData) -> Classifier:
@@ -49,6 +63,9 @@ def train(
     cache_features: bool = True,
 ) -> Iterator[Metrics]:
     """Train and yield each epoch's metrics: `train_loss`, `val_loss`, `val_accuracy`, `learning_rate`, `epoch_seconds`.
+
+    A checkpoint that cannot be written is a `CheckpointWarning`, and an `UnsavedBestWarning` as long as the best
+    epoch's weights are not on disk.
 
     With a `folder`, training goes on from the newest checkpoint there: the epochs that it holds are yielded from it
     without training, so that the caller sees every epoch, from the first, either way.
@@ -89,14 +106,15 @@ class _Run:
         if cache_features and has_fixed_features(classifier, config.augmentation):
             self._task = head_task(classifier, config, data, self._compute)
         else:
-            self._task = image_task(classifier, data)
+            self._task = image_task(classifier, config, data)
         self._classifier = classifier
         self._model = self._task.module
         self._forward: nn.Module = torch.compile(self._model) if config.training.compile else self._model  # type: ignore[assignment]
         self._optimizer = build_optimizer(config.optimizer, self._model)
-        self._augment = Augmenter(config.augmentation, len(data.classes))
         self._generator = torch.Generator().manual_seed(config.training.seed)
         self.history: list[Metrics] = []
+        self._unsaved_best: dict[str, torch.Tensor] | None = None
+        self._frozen_is_saved = False
         self._saved_at = time.monotonic()
         if folder is not None:
             self._restore(folder)
@@ -144,7 +162,7 @@ class _Run:
     def _train_batch(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One step of the optimizer; the loss, detached."""
         training = self._config.training
-        inputs, targets = self._augment(inputs, labels, self._generator)
+        inputs, targets = self._task.augment(inputs, labels, self._generator)
         if inputs.ndim == 4:  # images or feature maps
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with self._compute.autocast():
@@ -168,13 +186,43 @@ class _Run:
     def _save_if_due(self) -> None:
         if self._folder is None:
             return
+        try:
+            self._save_best(self._folder)
+            self._save_checkpoint_if_due(self._folder)
+        except OSError as error:  # a full disk, most likely: room may be made before the next epoch ends
+            problem = f"the checkpoint in {self._folder} could not be written ({error.strerror or error})"
+            category = UnsavedBestWarning if self._unsaved_best is not None else CheckpointWarning
+            warnings.warn(problem, category, stacklevel=2)
+
+    def _save_best(self, folder: Path) -> None:
+        """Save the weights of the best epoch; what cannot be written is kept in memory and tried again."""
         if self._objective.best_epoch(self.history) == len(self.history):
-            save_best(self._folder, self._learnt())
+            self._unsaved_best = self._weights(frozen=False)
+        if self._unsaved_best is None:
+            return
+        try:
+            if self._task.frozen and not self._frozen_is_saved:
+                save_frozen(folder, self._weights(frozen=True))
+                self._frozen_is_saved = True
+            save_best(folder, self._unsaved_best)
+        except OSError:
+            # Copied, as training goes on to change them.
+            self._unsaved_best = {name: tensor.clone() for name, tensor in self._unsaved_best.items()}
+            raise
+        self._unsaved_best = None
+
+    def _save_checkpoint_if_due(self, folder: Path) -> None:
+        """Only after the best weights, so that a checkpoint never knows of a best epoch whose weights are lost."""
         age = time.monotonic() - self._saved_at
         finished = len(self.history) == self._config.training.max_epochs
         if finished or age >= self._config.training.checkpoint_seconds:
-            save_checkpoint(self._folder, self._snapshot())
+            save_checkpoint(folder, self._snapshot())
             self._saved_at = time.monotonic()
+
+    def _weights(self, *, frozen: bool) -> dict[str, torch.Tensor]:
+        """The classifier's weights: those that training leaves as they are, or the others."""
+        state = self._classifier.state_dict()
+        return {name: value for name, value in state.items() if (name in self._task.frozen) is frozen}
 
     def _snapshot(self) -> Checkpoint:
         random_states = {"batches": self._generator.get_state(), "torch": torch.get_rng_state()}
@@ -209,7 +257,7 @@ def _memory_errors_as_infeasible(config: TrialConfig) -> Iterator[None]:
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise InfeasibleError(_out_of_memory(config, error)) from error
     except RuntimeError as error:
-        if "allocate memory" not in str(error) and "out of memory" not in str(error):
+        if not any(words in str(error) for words in _OUT_OF_MEMORY):
             raise
         raise InfeasibleError(_out_of_memory(config, error)) from error
 

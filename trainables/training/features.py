@@ -1,0 +1,196 @@
+"""What a trial trains: the whole classifier on images or, above a frozen backbone, its head on the features below it.
+
+Features are computed once per node and kept beside the decoded images, in `CACHE/features/NAME.npy`: one row an image
+of the training and validation splits. NAME ends in a hash of the images, of the backbone's weights themselves and of
+the number format, so that whatever changes a feature leads to another file; old files may be deleted at any time. A
+file appears by one rename when it is complete and synced; its builder holds NAME.npy.lock.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainables.config import AugmentationConfig, TrialConfig
+from trainables.config.models import BackboneConfig
+from trainables.data.augmentation import Augmenter
+from trainables.data.batches import iterate_batches
+from trainables.data.cache import cache_directory
+from trainables.data.geometry import to_unit
+from trainables.data.training_data import TrainingData
+from trainables.errors import DataError
+from trainables.models.backbone import Backbone
+from trainables.models.classifier import Classifier
+from trainables.training.device import Compute
+
+_LAYOUT_VERSION = 1
+"""Raise it when the features or their file change: old files are then left alone."""
+
+_BATCH = 64
+"""Images at once through the backbone; more were no faster at 32 to 224 pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A module that learns, and the examples it learns from."""
+
+    module: nn.Module
+    """Inputs of one batch to logits, N x classes."""
+    inputs: Tensor
+    """N x ...: images, uint8, or features, float; mapped from disk. Do not write to it."""
+    labels: Tensor
+    """int64, N."""
+    train_indices: Tensor
+    """int64, rows of `inputs`, in the order of `TrainingData`'s; so are `validation_indices`."""
+    validation_indices: Tensor
+    augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
+    """Inputs and labels of one training batch to what the module and the loss get."""
+    frozen: frozenset[str] = frozenset()
+    """Names of the classifier's weights that are not the module's and stay as they are."""
+
+
+def image_task(classifier: Classifier, config: TrialConfig, data: TrainingData) -> Task:
+    """The classifier as a whole, from images."""
+    augmenter = Augmenter(config.augmentation, len(data.classes))
+    return Task(classifier, data.images, data.labels, data.train_indices, data.validation_indices, augmenter)
+
+
+def has_fixed_features(classifier: Classifier, augmentation: AugmentationConfig) -> bool:
+    """Whether the head is all that learns, and sees the same features of an image in every epoch."""
+    body = classifier.body
+    return isinstance(body, Backbone) and body.is_frozen and augmentation == AugmentationConfig()
+
+
+def _unchanged(features: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    return features, labels
+
+
+def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, compute: Compute) -> Task:
+    """The head alone learns, from features, computed first where no trial of this node has done so.
+
+    The head remains a part of the classifier: what it learns, the classifier knows.
+
+    Args:
+        classifier: one that `has_fixed_features`, on the device.
+        config: of the trial.
+        data: what the trial trains on.
+        compute: how the trial computes; features have the number format in which they come out of the backbone.
+
+    Raises:
+        DataError: the cache cannot be written or read.
+    """
+    assert isinstance(classifier.body, Backbone)
+    assert isinstance(config.model, BackboneConfig)
+    rows, _ = torch.cat([data.train_indices, data.validation_indices]).sort()
+    key = _key(classifier, config.model, data, compute)
+    path = cache_directory(config.data) / "features" / f"{config.model.architecture}-{key[:24]}.npy"
+    with _explain_disk_errors(path):
+        if not path.exists():
+            _build_locked(path, classifier, data, rows, compute)
+        features = _load(path)
+    return Task(
+        module=classifier.body.head,
+        inputs=features,
+        labels=data.labels[rows],
+        train_indices=torch.searchsorted(rows, data.train_indices),
+        validation_indices=torch.searchsorted(rows, data.validation_indices),
+        augment=_unchanged,
+        frozen=frozenset(name for name in classifier.state_dict() if name.startswith("body.trunk.")),
+    )
+
+
+def _key(classifier: Classifier, model: BackboneConfig, data: TrainingData, compute: Compute) -> str:
+    """Hex digest of all that decides the features. The weights count by content, wherever they came from."""
+    meaning = [
+        _LAYOUT_VERSION,
+        data.fingerprint,  # images, splits and normalisation
+        (model.architecture, model.cut_at, model.head == "conv"),
+        (compute.device.type, compute.bf16),
+        torch.__version__,
+    ]
+    content = hashlib.sha256(repr(meaning).encode())
+    assert isinstance(classifier.body, Backbone)
+    for name, value in classifier.body.trunk.state_dict().items():
+        content.update(name.encode())
+        content.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
+
+
+def _build_locked(path: Path, classifier: Classifier, data: TrainingData, rows: Tensor, compute: Compute) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        if path.exists():  # another trial computed them while this one waited
+            return
+        building = path.with_name(f"{path.name}.building")
+        try:
+            with open(building, "wb") as file:
+                _write(file, _computed(classifier, data, rows, compute), len(rows))
+                file.flush()
+                os.fsync(file.fileno())
+            building.rename(path)
+        except BaseException:
+            building.unlink(missing_ok=True)
+            raise
+
+
+@torch.no_grad()
+def _computed(classifier: Classifier, data: TrainingData, rows: Tensor, compute: Compute) -> Iterator[Tensor]:
+    """Features of the images in `rows`, in batches, on the CPU."""
+    classifier.eval()
+    assert isinstance(classifier.body, Backbone)
+    for images, _ in iterate_batches(data.images, data.labels, rows, _BATCH, compute.device):
+        with compute.autocast():
+            features = classifier.body.features(classifier.normalize(to_unit(images)))
+        yield features.cpu().contiguous()
+
+
+def _write(file: BinaryIO, batches: Iterator[Tensor], count: int) -> None:
+    """Write an .npy file batch by batch; not mapped, so that a full disk is an error here and no SIGBUS."""
+    for number, batch in enumerate(batches):
+        array = _to_numpy(batch)
+        if number == 0:
+            shape = (count, *array.shape[1:])
+            header = {"descr": array.dtype.str, "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data)
+
+
+def _to_numpy(batch: Tensor) -> NDArray[np.generic]:
+    """numpy knows no bf16: its bits are kept as uint16."""
+    array: NDArray[np.generic] = (batch.view(torch.uint16) if batch.dtype == torch.bfloat16 else batch).numpy()
+    return array
+
+
+def _load(path: Path) -> Tensor:
+    """Copy-on-write, as the images are: pages are shared until somebody writes to them."""
+    try:
+        features = torch.from_numpy(np.load(path, mmap_mode="c"))
+    except ValueError as error:
+        raise DataError(f"the features in {path} are damaged ({error}); delete that file and start again") from error
+    return features.view(torch.bfloat16) if features.dtype == torch.uint16 else features
+
+
+@contextlib.contextmanager
+def _explain_disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        remedy = "set $TUNE_CACHE_DIR or data.cache_dir to a folder"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"no space left for the backbone's features in {path.parent}; free some, or {remedy} on a larger disk"
+            ) from error
+        raise DataError(
+            f"the backbone's features cannot be kept in {path.parent} ({error.strerror or error}); {remedy} that you "
+            "may write to"
+        ) from error
