@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ByteSize, Field, model_validator
 
 from search_spaces.search_options import SchedulerConfig, SearcherConfig
 from trainables.config import Config, TrialConfig
@@ -120,6 +120,9 @@ class ResourcesConfig(Config):
     cpus_per_trial: PositiveInt = 1
     gpus_per_trial: NonNegativeFloat = 0.0
     """May be a fraction: 0.25 puts four trials on one GPU."""
+    memory_per_trial: Annotated[ByteSize, Field(gt=0)] | None = None
+    """What one trial may add to its worker's memory, in bytes or as `4GiB`; a trial that needs more is infeasible.
+    GPU memory has its own limit."""
     max_concurrent: PositiveInt | None = None
     """Upper limit of trials at once."""
 

@@ -2,7 +2,9 @@
 
 import json
 import traceback
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -12,9 +14,11 @@ from ray import tune
 
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
-from trainables.data.training_data import open_training_data
-from trainables.errors import InfeasibleError, TrialError
-from trainables.training.loop import Metrics, train
+from trainables.data.training_data import TrainingData, open_training_data
+from trainables.errors import InfeasibleError, TrialError, TuneError
+from trainables.training.checkpoint import CheckpointWarning
+from trainables.training.loop import Metrics, UnsavedBestWarning, train
+from trainables.training.memory_limit import limit_memory
 
 _LAST_LINES = 12
 """Lines of a traceback that a failed trial reports."""
@@ -33,6 +37,14 @@ class Job:
     """The objective's metric: whose best epoch to keep."""
     cpus: int
     """Threads for torch."""
+    memory: int | None
+    """Bytes that the trial may add to the process; None: no limit."""
+    images: int
+    """For training and validation, when the study began."""
+    data_fingerprint: str
+    """Of those images: a trial trains on no others."""
+    cache_entry: str
+    """The cache's entry that holds them, on the driver's machine at least."""
 
     def to_json(self) -> str:
         """One string: Ray Tune flattens, copies and names trials by every key of a configuration."""
@@ -62,17 +74,27 @@ class TrialTrainable(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
         try:
-            metrics = next(self._epochs)
+            with _noted_warnings() as noted:
+                metrics = next(self._epochs)
         except InfeasibleError as error:
             return self._ended("infeasible", str(error))
-        except TrialError as error:
+        except TuneError as error:
             return self._ended("failed", str(error))
         except Exception as error:
             lines = traceback.format_exc().strip().splitlines()[-_LAST_LINES:]
             return self._ended("failed", f"{type(error).__name__}: {error}\n" + "\n".join(lines))
         self._epoch += 1
         last = self._epoch == self._max_epochs
-        return {**metrics, "epoch": self._epoch, "outcome": "", "reason": "", "completed": last, "done": last}
+        return {
+            **metrics,
+            "epoch": self._epoch,
+            "warning": "; ".join(str(warning.message) for warning in noted),
+            "weights_saved": not any(issubclass(warning.category, UnsavedBestWarning) for warning in noted),
+            "outcome": "",
+            "reason": "",
+            "completed": last,
+            "done": last,
+        }
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing for Ray to keep: `trainables.training.checkpoint` writes the trial's own folder."""
@@ -94,6 +116,30 @@ class TrialTrainable(tune.Trainable):
 
 def _epochs(job: Job, config: TrialConfig) -> Iterator[Metrics]:
     """Open the data and train; nothing happens before the first `next`."""
-    data = open_training_data(config.data)
+    data = open_training_data(config.data, job.cache_entry)
+    if data.fingerprint != job.data_fingerprint:
+        raise TrialError(_other_images(job, config, data))
     objective = Objective.model_validate({"metric": job.metric})
-    yield from train(config, data, folder=Path(job.folder), objective=objective)
+    yield from limit_memory(train(config, data, folder=Path(job.folder), objective=objective), job.memory)
+
+
+def _other_images(job: Job, config: TrialConfig, data: TrainingData) -> str:
+    return (
+        f"the images in {config.data.root or config.data.dataset} have changed since the study began: then "
+        f"{job.images} (fingerprint {job.data_fingerprint[:12]}), now {len(data.names)} (fingerprint "
+        f"{data.fingerprint[:12]}), and this machine's cache no longer holds the former ones; put the files back"
+    )
+
+
+@contextmanager
+def _noted_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect the training's own warnings, which nobody would see on a worker; others go their way."""
+    noted: list[warnings.WarningMessage] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CheckpointWarning)
+        yield noted
+    for warning in caught:
+        if issubclass(warning.category, CheckpointWarning):
+            noted.append(warning)
+        else:
+            warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)

@@ -6,20 +6,26 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune import TuneError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
+from trainables.data.training_data import TrainingData
+from trainables.errors import RecordError
 from trainables.trainable import Job, TrialTrainable
 from tuning.journal import EpochEnded, TrialFinished, TrialStarted, TrialState
 from tuning.layout import StudyFolder
 from tuning.lock import beat
 from tuning.proposal import Proposer
 from tuning.record import TrialRecord
+from tuning.recorder import Pen
 from tuning.retention import Retention
+from tuning.writing import unwritable
 
 MAX_WORKER_DEATHS = 3
 """A trial whose worker dies this often beyond the first time is given up as failed."""
@@ -44,6 +50,8 @@ class Workers:
 
     study: StudyConfig
     folder: StudyFolder
+    data: TrainingData
+    """What every trial must train on."""
     record: Callable[..., None]
     """Writes events to the journal and tells whoever watches."""
     interrupt: threading.Event
@@ -68,11 +76,31 @@ class Workers:
             past: the proposer's trials so far; the unfinished ones go on before anything new is proposed.
             keep_checkpoints: of this many best finished trials.
             deadline: `time.monotonic()` at which the time budget is spent.
+
+        Raises:
+            RecordError: the study's files cannot be written.
         """
-        adapter = _Adapter(self, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
-        stopper = _Stopper(self, proposer, adapter, deadline)
+        pen = Pen(self.record)
+        adapter = _Adapter(self, pen, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
+        stopper = _Stopper(self, pen, proposer, adapter, deadline)
         scratch = self.folder.path.resolve() / "ray"
         shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
+        try:
+            self._run(adapter, scheduler, stopper, pen, scratch)
+        except TuneError:
+            if pen.failure is None:
+                raise
+        if pen.failure is not None:
+            raise pen.failure
+        shutil.rmtree(scratch)
+        if self.interrupt.is_set():
+            return Ended(interrupted=True, reason="interrupted")
+        adapter.stop_running(stopper.reason)
+        return Ended(interrupted=False, reason=stopper.reason or proposer.ended_because or "every trial is done")
+
+    def _run(
+        self, adapter: "_Adapter", scheduler: TrialScheduler, stopper: "_Stopper", pen: Pen, scratch: Path
+    ) -> None:
         resources = self.study.resources
         # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
         tune.run(
@@ -89,14 +117,9 @@ class Workers:
             stop=stopper,
             max_failures=MAX_WORKER_DEATHS,
             raise_on_failed_trial=False,
-            callbacks=[_Starts(self)],
+            callbacks=[_Starts(pen)],
             verbose=0,
         )
-        shutil.rmtree(scratch)
-        if self.interrupt.is_set():
-            return Ended(interrupted=True, reason="interrupted")
-        adapter.stop_running(stopper.reason)
-        return Ended(interrupted=False, reason=stopper.reason or proposer.ended_because or "every trial is done")
 
 
 class _Forgetful:
@@ -109,16 +132,26 @@ class _Forgetful:
 class _Adapter(_Forgetful, Searcher):
     """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
 
-    def __init__(self, workers: Workers, proposer: Proposer, past: Sequence[TrialRecord], retention: Retention) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        pen: Pen,
+        proposer: Proposer,
+        past: Sequence[TrialRecord],
+        retention: Retention,
+    ) -> None:
         search = workers.study.search
         super().__init__(metric=search.objective, mode=search.mode)
         self._workers = workers
+        self._pen = pen
         self._proposer = proposer
         unfinished = [trial for trial in past if not trial.is_finished]
         self._waiting = deque(unfinished)
         self._numbers: dict[str, int] = {}
         self._epochs = {trial.number: len(trial.epochs) for trial in unfinished}
         self._seconds = {trial.number: _training_seconds(trial) for trial in unfinished}
+        self._unsaved: set[int] = set()
+        """Running trials whose best weights are not on disk."""
         self._retention = retention
         self._failures: Counter[str] = Counter(trial.reason for trial in past if trial.state == "failed")
         self._succeeded = any(trial.state in ("completed", "stopped") for trial in past)
@@ -138,7 +171,7 @@ class _Adapter(_Forgetful, Searcher):
             number, config = trial.number, trial.config.model_dump(mode="json")
         else:
             proposal = self._proposer.ask()
-            self._workers.record(*proposal.events)
+            self._pen.write(*proposal.events)
             if proposal.trial is None:
                 return Searcher.FINISHED
             number, config = proposal.trial.number, proposal.trial.config
@@ -150,6 +183,10 @@ class _Adapter(_Forgetful, Searcher):
             folder=str(self._workers.folder.trial_checkpoints(number).resolve()),
             metric=search.objective,
             cpus=self._workers.study.resources.cpus_per_trial,
+            memory=self._workers.study.resources.memory_per_trial,
+            images=len(self._workers.data.names),
+            data_fingerprint=self._workers.data.fingerprint,
+            cache_entry=self._workers.data.cache_entry,
         )
         return {"number": number, "job": job.to_json()}
 
@@ -157,10 +194,13 @@ class _Adapter(_Forgetful, Searcher):
         """Write one epoch down; epochs already known come again after a fault and are passed over."""
         number = self._numbers[trial_id]
         epoch = result["epoch"]
-        if result["outcome"] or epoch <= self._epochs.get(number, 0):
+        if result["outcome"]:
+            return
+        (self._unsaved.discard if result["weights_saved"] else self._unsaved.add)(number)
+        if epoch <= self._epochs.get(number, 0):
             return
         metrics = {name: result[name] for name in _METRICS}
-        self._workers.record(EpochEnded(number=number, epoch=epoch, metrics=metrics))
+        self._pen.write(EpochEnded(number=number, epoch=epoch, metrics=metrics, warning=result["warning"]))
         self._epochs[number] = epoch
         self._seconds[number] = self._seconds.get(number, 0.0) + metrics["epoch_seconds"]
         self._proposer.observe(number, epoch, metrics)
@@ -175,6 +215,8 @@ class _Adapter(_Forgetful, Searcher):
             self._finish(number, result["outcome"], result["reason"])
         else:
             self.on_trial_result(trial_id, result)
+            if number in self._unsaved:  # without weights it is worth nothing, and the others would end no better
+                self._pen.give_up(RecordError(unwritable(self._workers.folder, result["warning"])))
             if result["completed"]:
                 self._finish(number, "completed", "")
             else:
@@ -185,7 +227,7 @@ class _Adapter(_Forgetful, Searcher):
     def stop_running(self, reason: str) -> None:
         """Write down the trials that a spent budget stopped; those without an epoch are left for a later resume."""
         for number in list(self._numbers.values()):
-            if self._epochs.get(number, 0) > 0:
+            if self._epochs.get(number, 0) > 0 and number not in self._unsaved:
                 self._finish(number, "stopped", reason)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
@@ -199,7 +241,7 @@ class _Adapter(_Forgetful, Searcher):
 
     def _finish(self, number: int, state: TrialState, reason: str) -> None:
         duration = self._seconds.pop(number, 0.0)
-        self._workers.record(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
+        self._pen.write(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
         self._proposer.finish(number, state)
         self._retention.finish(number, state)
         if state == "failed":
@@ -213,19 +255,22 @@ _METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_se
 class _Starts(_Forgetful, tune.Callback):
     """Writes down when a worker takes a trial up."""
 
-    def __init__(self, workers: Workers) -> None:
-        self._workers = workers
+    def __init__(self, pen: Pen) -> None:
+        self._pen = pen
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Ray Tune."""
-        self._workers.record(TrialStarted(number=trial.config["number"]))
+        self._pen.write(TrialStarted(number=trial.config["number"]))
 
 
 class _Stopper(_Forgetful, tune.Stopper):
     """Ends all trials when a budget is spent or a person asks; keeps the heartbeat."""
 
-    def __init__(self, workers: Workers, proposer: Proposer, adapter: _Adapter, deadline: float | None) -> None:
+    def __init__(
+        self, workers: Workers, pen: Pen, proposer: Proposer, adapter: _Adapter, deadline: float | None
+    ) -> None:
         self._workers = workers
+        self._pen = pen
         self._proposer = proposer
         self._adapter = adapter
         self._deadline = deadline
@@ -245,7 +290,7 @@ class _Stopper(_Forgetful, tune.Stopper):
         if self._deadline is not None and now >= self._deadline:
             self.reason = "the time budget is spent"
         self.reason = self.reason or self._proposer.must_stop or self._adapter.hopeless or ""
-        return bool(self.reason) or self._workers.interrupt.is_set()
+        return bool(self.reason) or self._pen.failure is not None or self._workers.interrupt.is_set()
 
 
 def _training_seconds(trial: TrialRecord) -> float:

@@ -35,15 +35,14 @@ def hold(folder: StudyFolder) -> Iterator[None]:
     Raises:
         InputError: another driver holds it.
     """
-    with open(folder.lock, "a+") as file:
+    with open(folder.lock, "ab", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(_taken(folder)) from error
         with writing(folder):
             file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}))
-            file.flush()
+            file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}).encode())
         yield
 
 
@@ -78,5 +77,5 @@ def _taken(folder: StudyFolder) -> str:
     who = f"process {driver.pid} on {driver.host}" if driver else "another process"
     return (
         f"study {folder.name!r} is being worked on by {who}; wait for it, watch it with "
-        f"`tune-cli status {folder.name}`, or end it with `tune-cli stop {folder.name}`"
+        f"`tune-cli status {folder.reference}`, or end it with `tune-cli stop {folder.reference}`"
     )

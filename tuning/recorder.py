@@ -1,7 +1,9 @@
 """The driver's pen: every event goes to the journal first, then to whoever watches."""
 
-from typing import Self
+from collections.abc import Callable
+from typing import NoReturn, Self
 
+from trainables.errors import RecordError
 from tuning.journal import EpochEnded, Event, Journal
 from tuning.layout import StudyFolder
 from tuning.observer import Observer
@@ -40,3 +42,29 @@ class Recorder:
     def study(self) -> StudyRecord:
         """The study as the journal tells it now."""
         return read_record(self._journal.path)
+
+
+class Pen:
+    """Writes events down until that fails; anything written after a failure would leave a hole in the record.
+
+    Ray Tune swallows or wraps what its callbacks raise, so the failure is kept for `Workers.run` to raise.
+    """
+
+    def __init__(self, record: Callable[..., None]) -> None:
+        self._record = record
+        self.failure: RecordError | None = None
+
+    def write(self, *events: Event) -> None:
+        """Write the events down, or raise what the first failure was."""
+        if self.failure is None:
+            try:
+                self._record(*events)
+            except RecordError as error:
+                self.failure = error
+        if self.failure is not None:
+            raise self.failure
+
+    def give_up(self, failure: RecordError) -> NoReturn:
+        """Write no more."""
+        self.failure = self.failure or failure
+        raise self.failure

@@ -164,7 +164,7 @@ def _run_trials(study: _Prepared, recorder: Recorder, interrupt: threading.Event
     study.observer.phase("starting workers")
     with connect(study.address, study.config.resources, study.folder.path):
         concurrent = concurrent_trials(study.config.resources)
-        workers = Workers(study.config, study.folder, recorder.record, interrupt, concurrent)
+        workers = Workers(study.config, study.folder, study.data, recorder.record, interrupt, concurrent)
         ended = _search(study, workers, search, record)
         return ended if ended.interrupted else _confirm(study, workers, recorder.study()) or ended
 

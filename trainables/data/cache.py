@@ -32,6 +32,8 @@ from trainables.errors import DataError
 _LAYOUT_VERSION = 1
 """Raise it when decoding or the files of an entry change: old entries are then left alone."""
 
+_TRAINING = "training"
+
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many images are done, and how many there are."""
 
@@ -65,13 +67,18 @@ def cache_directory(config: DataConfig) -> Path:
     return Path(chosen).expanduser()
 
 
-def open_training_entry(config: DataConfig, progress: Progress | None = None) -> CacheEntry:
+def open_training_entry(config: DataConfig, progress: Progress | None = None, name: str = "") -> CacheEntry:
     """Training and validation images, decoded first where they are not yet.
+
+    With the `name` of an entry, that one is opened if it is there, whatever has become of the files since.
 
     Raises:
         DataError: the images or the cache cannot be used.
     """
-    return _open(open_training_part(config), config, "training", progress)
+    made = cache_directory(config) / _TRAINING / name
+    if name and made.is_dir():
+        return _load(made)
+    return _open(open_training_part(config), config, _TRAINING, progress)
 
 
 def open_sealed_entry(config: DataConfig, progress: Progress | None = None) -> CacheEntry:

@@ -42,6 +42,8 @@ class TrainingData:
     fingerprint: str
     """Hex digest of pixels, labels, names, splits and normalisation."""
     unreadable: tuple[UnreadableFile, ...]
+    cache_entry: str
+    """Name of the cache's entry that holds the images."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -65,13 +67,15 @@ class TestData:
     unreadable: tuple[UnreadableFile, ...]
 
 
-def prepare_training_data(config: DataConfig, progress: Progress | None = None) -> TrainingData:
+def prepare_training_data(config: DataConfig, progress: Progress | None = None, cache_entry: str = "") -> TrainingData:
     """Decode the training part where the cache lacks it, and split it.
+
+    With a `cache_entry`, that one is taken if it is there, whatever has become of the files since.
 
     Raises:
         DataError: images missing, too few, too many unreadable, or the cache cannot be used.
     """
-    entry = open_training_entry(config, progress)
+    entry = open_training_entry(config, progress, cache_entry)
     check_unreadable(entry, config)
     train, validation = split_entry(entry, config)
     mean, std = _normalization(entry, train, config)
@@ -86,17 +90,18 @@ def prepare_training_data(config: DataConfig, progress: Progress | None = None) 
         std=std,
         fingerprint=digest([entry.content, train.tolist(), validation.tolist(), mean, std]),
         unreadable=entry.unreadable,
+        cache_entry=entry.folder.name,
     )
 
 
 @lru_cache(maxsize=8)
-def open_training_data(config: DataConfig) -> TrainingData:
+def open_training_data(config: DataConfig, cache_entry: str = "") -> TrainingData:
     """Return the data of `prepare_training_data`, opened once a process for equal configurations.
 
     Raises:
         DataError: as `prepare_training_data`.
     """
-    return prepare_training_data(config)
+    return prepare_training_data(config, cache_entry=cache_entry)
 
 
 def open_test_data(config: DataConfig, progress: Progress | None = None) -> TestData:

@@ -1,0 +1,53 @@
+"""A hard limit on what one trial may add to its worker: beyond it allocations fail, and the process lives on."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from trainables.errors import InputError
+
+_Step = TypeVar("_Step")
+
+
+def limit_memory(steps: Iterator[_Step], extra_bytes: int | None) -> Iterator[_Step]:
+    """Take each step under the limit: `extra_bytes` more than the process's own data now; None: no limit.
+
+    Counted is what Linux calls data (`VmData`): all memory that the process may write to and that no file or other
+    process shares. GPU memory is not.
+
+    Raises:
+        InputError: the system knows no such limit.
+    """
+    if extra_bytes is None:
+        yield from steps
+        return
+    ceiling = _data_bytes() + extra_bytes
+    while True:
+        with _ceiling(ceiling):
+            try:
+                step = next(steps)
+            except StopIteration:
+                return
+        yield step
+
+
+@contextmanager
+def _ceiling(data_bytes: int) -> Iterator[None]:
+    """Lifted between steps: the process does other work there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise InputError("resources.memory_per_trial needs Linux; leave it out on this system")
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmData:"))
+    return int(line.split()[1]) * 1024
