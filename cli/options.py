@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-DEFAULT_STORAGE = Path("studies")
-
 StudyFile = Annotated[Path, typer.Argument(metavar="FILE", help="Study file (YAML).", show_default=False)]
 StudyName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.", show_default=False)]
 Set = Annotated[

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORAGE, Json, Storage, StudyName
+from cli.options import Json, Storage, StudyName
+from tuning.layout import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import DEFAULT_STORAGE, Address, Json, Set, Storage, StudyFile, StudyName, TimeBudget, TrackingUri
+from cli.options import Address, Json, Set, Storage, StudyFile, StudyName, TimeBudget, TrackingUri
 from trainables.errors import InputError
+from tuning.layout import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from search_spaces.schema import StudyConfig

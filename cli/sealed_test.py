@@ -3,7 +3,8 @@
 import sys
 from typing import TYPE_CHECKING
 
-from cli.options import DEFAULT_STORAGE, Json, Storage, StudyName, TrackingUri
+from cli.options import Json, Storage, StudyName, TrackingUri
+from tuning.layout import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from tuning.sealed_test import TestReport

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORAGE, Storage, StudyName
+from cli.options import Storage, StudyName
 from trainables.errors import InputError, StudyFailedError
+from tuning.layout import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
     from cli.studies import OpenedStudy
@@ -42,12 +43,12 @@ def status(
 
 def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
-    from cli.studies import open_study, storage_option
+    from cli.studies import open_study
     from tuning.catalogue import find_study
     from tuning.lock import holder
 
     folder = find_study(storage, name)
-    go_on = f"`tune-cli resume {name}{storage_option(storage)}`"
+    go_on = f"`tune-cli resume {folder.reference}`"
     driver = holder(folder)
     if driver is None or not driver.alive:
         print(f"nothing to stop: no driver works on study {name}")
@@ -99,9 +100,7 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
 
 
 def _state(study: "OpenedStudy", storage: Path) -> str:
-    from cli.studies import storage_option
-
-    go_on = f"go on with `tune-cli resume {study.folder.name}{storage_option(storage)}`"
+    go_on = f"go on with `tune-cli resume {study.folder.reference}`"
     if study.driver is not None and study.driver.alive:
         return f"running ({_driver(study.driver)})"
     if study.driver_died:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from cli.options import DEFAULT_STORAGE
 from cli.packages import DISTRIBUTION
 from trainables.errors import InputError
 from tuning.catalogue import find_study
@@ -56,8 +55,3 @@ def _not_understood(folder: StudyFolder, first: Event, error: ValidationError) -
         f"{folder.journal} was written by {by} of this program; this is {version(DISTRIBUTION)}, which does "
         f"not understand {where}: {detail['msg']}. Use the version that began the study"
     )
-
-
-def storage_option(storage: Path) -> str:
-    """What a command needs to find the same storage folder: nothing for the default one."""
-    return "" if storage == DEFAULT_STORAGE else f" --storage {storage}"

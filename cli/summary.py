@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from cli import words
-from cli.studies import open_study, storage_option
+from cli.studies import open_study
 from tuning.layout import StudyFolder
 from tuning.results import StudyResults, study_results
 from tuning.tracking_state import read_run_ids
@@ -28,7 +28,7 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
         print(line)
     if study.record.champion_model is not None:
         print(f"model: {study.record.champion_model.model_uri}")
-    for line in _next_steps(name, storage_option(storage)):
+    for line in _next_steps(study.folder):
         print(line)
 
 
@@ -83,11 +83,11 @@ def _interval(accuracy: float, images: int) -> str:
     return words.interval(*accuracy_interval(round(accuracy * images), images))
 
 
-def _next_steps(name: str, storage: str) -> list[str]:
+def _next_steps(folder: StudyFolder) -> list[str]:
     steps = {
-        f"tune-cli results {name}{storage}": "every trial",
-        f"tune-cli ui{storage}": "compare them in the browser",
-        f"tune-cli test {name}{storage}": "the champion's accuracy on images that no trial has seen",
+        f"tune-cli results {folder.reference}": "every trial",
+        f"tune-cli ui{folder.storage_option}": "compare them in the browser",
+        f"tune-cli test {folder.reference}": "the champion's accuracy on images that no trial has seen",
     }
     width = max(map(len, steps))
     return ["", "next:", *(f"  {command:<{width}}  {purpose}" for command, purpose in steps.items())]

@@ -1,7 +1,7 @@
 """`sync`: bring MLflow up to what a study's journal holds."""
 
-from cli.options import DEFAULT_STORAGE, Storage, StudyName, TrackingUri
-from tuning.layout import StudyFolder
+from cli.options import Storage, StudyName, TrackingUri
+from tuning.layout import DEFAULT_STORAGE, StudyFolder
 
 
 def sync(name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:

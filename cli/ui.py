@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from cli.options import DEFAULT_STORAGE, Storage, TrackingUri
+from cli.options import Storage, TrackingUri
 from trainables.errors import InputError, StudyFailedError
+from tuning.layout import DEFAULT_STORAGE
 
 _HOST = "127.0.0.1"
 """This machine only: MLflow asks nobody for a password."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-
 DEFAULT_STORAGE = Path("studies")
 
 
@@ -21,9 +20,14 @@ class StudyFolder:
         return self.storage / self.name
 
     @property
+    def storage_option(self) -> str:
+        """What a command needs to find the same storage: nothing for the default one."""
+        return "" if self.storage == DEFAULT_STORAGE else f" --storage {self.storage}"
+
+    @property
     def reference(self) -> str:
-        """How to name the study in a command: `NAME`, with `--storage` where that is not the default."""
-        return self.name if self.storage == DEFAULT_STORAGE else f"{self.name} --storage {self.storage}"
+        """How to name the study in a command."""
+        return f"{self.name}{self.storage_option}"
 
     @property
     def journal(self) -> Path:
