@@ -4,8 +4,9 @@ The best of many noisy trials is best partly by luck. Fresh seeds know nothing o
 estimate; and where two means differ by less than the seeds do, the smaller model is as good a choice.
 """
 
+import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.config import TrialConfig
@@ -124,7 +125,7 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
     if not complete:
         return None
     confirmed = [
-        Confirmed(trial, values[trial.number], mean_interval(list(values[trial.number].values()))) for trial in complete
+        Confirmed(trial, values[trial.number], _estimate(record, values[trial.number].values())) for trial in complete
     ]
     sign = -1.0 if record.config.search.mode == "max" else 1.0
     confirmed.sort(key=lambda one: (sign * one.estimate.mean, one.trial.size.get("parameters", 0), one.trial.number))
@@ -138,6 +139,13 @@ def recommended(record: StudyRecord) -> TrialRecord | None:
     if confirmed is not None:
         return confirmed.champion.trial
     return next(iter(record.ranked), None)
+
+
+def _estimate(record: StudyRecord, values: Iterable[float]) -> Estimate:
+    """Mean and interval; that of an accuracy ends at 1, that of anything at 0."""
+    estimate = mean_interval(list(values))
+    greatest = 1.0 if record.config.search.objective == "val_accuracy" else math.inf
+    return Estimate(estimate.mean, max(0.0, estimate.low), min(greatest, estimate.high))
 
 
 def _compared(champion: Confirmed, others: Sequence[Confirmed], sign: float) -> list[Confirmed]:

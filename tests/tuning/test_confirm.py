@@ -109,6 +109,13 @@ def test_a_real_difference_is_found() -> None:
     assert behind.low < 0.03 < behind.high
 
 
+def test_the_interval_of_an_accuracy_ends_at_one() -> None:
+    study, truth = make_study(confirm={"top": 2, "seeds": 2}), {1: 0.97, 2: 0.98}
+    outcome = confirmation(confirmed(searched(study, truth, NOISE, 5), truth, NOISE, 5))
+    assert outcome is not None
+    assert all(one.estimate.mean < one.estimate.high <= 1.0 for one in outcome.candidates)
+
+
 def test_smaller_losses_are_better() -> None:
     study = make_study(search={"objective": "val_loss"}, confirm={"top": 2, "seeds": 2})
     content = study.model_dump(mode="json", exclude_unset=True)
