@@ -1,7 +1,5 @@
 """Searchers and schedulers with their options, told apart by `name`; a plain name means all defaults."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -66,18 +64,6 @@ SearcherConfig = Annotated[
     BeforeValidator(_from_name),
 ]
 
-SEARCHERS: Mapping[str, type[Config]] = MappingProxyType(
-    {
-        "tpe": TpeConfig,
-        "random": RandomConfig,
-        "grid": GridConfig,
-        "gp": GpConfig,
-        "cma_es": CmaEsConfig,
-        "nsga2": Nsga2Config,
-    }
-)
-"""What to try next, by name; a class's docstring describes it, its fields are the options."""
-
 
 class AshaConfig(Config):
     """Asynchronous successive halving: at each rung the best 1/`reduction_factor` go on."""
@@ -119,8 +105,3 @@ SchedulerConfig = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_from_name),
 ]
-
-SCHEDULERS: Mapping[str, type[Config]] = MappingProxyType(
-    {"asha": AshaConfig, "hyperband": HyperbandConfig, "median": MedianConfig, "none": NoSchedulerConfig}
-)
-"""What to stop early, by name; a class's docstring describes it, its fields are the options."""
