@@ -1,6 +1,11 @@
+import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -30,7 +35,7 @@ def test_mlflow_serves_this_machine_only(
 ) -> None:
     started: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> "subprocess.CompletedProcess[str]":
+    def run(command: list[str], check: bool, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         started.append(command)
         return subprocess.CompletedProcess(command, returned)
 
@@ -46,3 +51,26 @@ def test_mlflow_serves_this_machine_only(
     assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
     assert started[0][started[0].index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert f"http://127.0.0.1:{port}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_browser_is_answered(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "cli", "ui", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
+                    assert b"MLflow" in page.read()
+                return
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
