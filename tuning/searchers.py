@@ -97,6 +97,7 @@ class ModelSearcher:
     def __init__(self, space: Space) -> None:
         self._space = space
         self._is_tpe = isinstance(space.study.search.searcher, TpeConfig)
+        self._is_random = isinstance(space.study.search.searcher, RandomConfig)
         self._parameters: dict[int, dict[str, int | float]] = {}
         self._reports: dict[int, dict[int, float]] = {}
         self._trials: dict[int, FrozenTrial] = {}
@@ -117,7 +118,7 @@ class ModelSearcher:
     def accept(self, number: int, draw: Draw, seed: int) -> None:
         """Take note of a running trial; values from outside of the space are none of the sampler's business."""
         encoded = self._space.encode(draw.values)
-        if encoded is not None:
+        if encoded is not None and not self._is_random:
             self._parameters[number] = encoded
             self._reports[number] = {}
             self._learn(number, TrialState.RUNNING)
@@ -157,7 +158,7 @@ class ModelSearcher:
         constraints: dict[str, float] | None = None,
     ) -> None:
         parameters = self._parameters[number]
-        self._trials[number] = create_trial(
+        trial = create_trial(
             state=state,
             params=parameters,
             distributions={path: self._space.domains[path].distribution for path in parameters},
@@ -165,11 +166,15 @@ class ModelSearcher:
             values=values,
             constraints=constraints,
         )
-        self._optuna = None
+        if self._optuna is not None and number not in self._trials:
+            self._optuna.add_trial(trial)
+        else:
+            self._optuna = None  # Optuna's finished trials cannot be changed
+        self._trials[number] = trial
 
     def _sampler(self, seed: int, attempt: int) -> BaseSampler:
         options = self._space.study.search.searcher
-        if isinstance(options, RandomConfig) or (self.attempts is not None and attempt >= self.attempts):
+        if self._is_random or (self.attempts is not None and attempt >= self.attempts):
             return RandomSampler(seed=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
