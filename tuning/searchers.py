@@ -134,7 +134,7 @@ class ModelSearcher:
         table, with 16 workers and ASHA, the best is found in three quarters of the epochs.)
         """
         if number in self._parameters and self._space.study.search.second_objective is None:
-            self._reports[number][epoch] = best
+            self._reports[number] = {epoch: best}  # all that TPE looks at, and Optuna copies what it is given
             self._learn(number, TrialState.PRUNED if self._is_tpe else TrialState.RUNNING)
 
     def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
