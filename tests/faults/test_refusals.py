@@ -1,0 +1,47 @@
+"""What `resume` refuses, and what `status` says of a driver that died."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.faults.disturbed import Disturbed
+
+
+@pytest.mark.slow
+def test_second_driver_dead_driver_newer_version_and_other_names(workplace: Disturbed) -> None:
+    process = workplace.start(
+        "run", "small.yaml", "--set", "training.max_epochs=2000", "--set", "search.scheduler=none"
+    )
+    workplace.wait_for("epoch_ended", 1, process)
+    assert f"is being worked on by process {process.pid}" in _refused(workplace, "resume", "small")
+    assert "running (process" in workplace.run("status", "small")
+    assert process.poll() is None
+
+    workplace.kill_driver(process)
+    status = workplace.run("status", "small")
+    assert f"driver died (process {process.pid}" in status
+    assert "last heartbeat" in status
+    assert "nothing to stop" in workplace.run("stop", "small")
+
+    assert "did you mean small?" in _refused(workplace, "resume", "smal")
+    (workplace.folder / "studies" / "notes").mkdir()
+    assert "is not a study of this program" in _refused(workplace, "resume", "notes")
+
+    lines = workplace.journal.read_text().splitlines(keepends=True)
+    newer = workplace.folder / "studies" / "newer"
+    shutil.copytree(workplace.journal.parent, newer)
+    opened = json.loads(lines[0]) | {"version": "999.1"}
+    (newer / "journal.jsonl").write_text("".join([json.dumps(opened) + "\n", *lines[1:]]))
+    assert "version 999.1" in _refused(workplace, "resume", "newer")
+    (newer / "journal.jsonl").write_text("".join([*lines, '{"event": "trial_dreamt", "time": 1.0}\n']))
+    assert "Written by a newer version of this program" in _refused(workplace, "resume", "newer")
+
+
+def _refused(workplace: Disturbed, *arguments: str) -> str:
+    """What the program says when it ends with exit code 2."""
+    process = workplace.start(*arguments)
+    errors = process.communicate(timeout=120)[1]
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
+    return errors
