@@ -14,6 +14,7 @@ from ray import tune
 
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
+from trainables.data.memory import return_freed_memory, reuse_freed_memory
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import InfeasibleError, TrialError, TuneError
 from trainables.training.checkpoint import CheckpointWarning
@@ -64,6 +65,7 @@ class TrialTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up the first job; called by Ray in the worker's process."""
+        reuse_freed_memory()
         self._begin(Job.from_json(config["job"]))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -104,6 +106,7 @@ class TrialTrainable(tune.Trainable):
         """Nothing to do: training goes on from the trial's own folder."""
 
     def _begin(self, job: Job) -> None:
+        return_freed_memory()  # the last trial's
         torch.set_num_threads(job.cpus)
         config = TrialConfig.model_validate(job.config)
         self._epoch = 0
