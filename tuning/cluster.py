@@ -37,8 +37,17 @@ _CONNECT_SECONDS = 5.0
 
 
 def available_cpus() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """CPUs that trials on this machine share: `$TUNE_CPUS`, else the cores that this process may use.
+
+    Raises:
+        InputError: `$TUNE_CPUS` is no whole number above 0.
+    """
+    chosen = os.environ.get("TUNE_CPUS")
+    if not chosen:
+        return len(os.sched_getaffinity(0))
+    if not chosen.isdecimal() or int(chosen) == 0:
+        raise InputError(f"TUNE_CPUS is {chosen!r}; it takes a whole number of CPUs, for example 4")
+    return int(chosen)
 
 
 def check_local_resources(resources: ResourcesConfig) -> None:

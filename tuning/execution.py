@@ -58,6 +58,8 @@ class Workers:
     """Set by a signal: stop, leaving running trials to be continued later."""
     concurrent: int
     """Trials at once."""
+    trainable: type[tune.Trainable] = TrialTrainable
+    """What runs a `Job` on a worker."""
 
     def run(
         self,
@@ -104,7 +106,7 @@ class Workers:
         resources = self.study.resources
         # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
         tune.run(
-            TrialTrainable,
+            self.trainable,
             name=scratch.name,
             storage_path=str(scratch.parent),
             trial_dirname_creator=lambda trial: str(trial.trial_id),
