@@ -24,6 +24,8 @@ _ENVIRONMENT = {
     "TUNE_WARN_THRESHOLD_S": "60",
     # A trial that failed has no metrics; its result says so.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Threads that wait give their core away: several trials share it, and spinning made batches 2 to 12 times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
