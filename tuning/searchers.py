@@ -131,7 +131,7 @@ class ModelSearcher:
 
         To TPE a running trial is a bad one, lest others try the same. That is wrong of one which the scheduler keeps
         because it does well; so from its first epoch on it ranks with those stopped where it is now. (On the digits
-        table, with 16 workers and ASHA, the best is found in three quarters of the epochs.)
+        table, with 16 workers and ASHA, the best is found in six tenths of the epochs.)
         """
         if number in self._parameters and self._space.study.search.second_objective is None:
             self._reports[number] = {epoch: best}  # all that TPE looks at, and Optuna copies what it is given
@@ -184,7 +184,7 @@ class ModelSearcher:
             return TPESampler(
                 n_startup_trials=options.startup_trials,
                 # Again and again the best of many draws would be the same. One draw from the model of good trials is
-                # not: once its favourite was tried, that takes a third of the epochs of drawing at random instead.
+                # not: once its favourite was tried, that takes half of the epochs of drawing at random instead.
                 n_ei_candidates=1 if attempt else 24,
                 multivariate=True,
                 group=True,
