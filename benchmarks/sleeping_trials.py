@@ -1,0 +1,127 @@
+"""How busy the service keeps its workers: trials that sleep one second on 16 logical CPUs, total against ideal.
+
+    python benchmarks/sleeping_trials.py
+
+The search (random), the journal, the scheduler, the mirror to MLflow and Ray are the service's own; only what a worker
+does is replaced. The steady state begins when every worker has ended its first trial and ends when the first worker
+finds nothing more to do; start-up is stated apart. Prints a table and, as the last line, one JSON object.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from search_spaces.schema import StudyConfig
+from trainables.data.training_data import prepare_training_data
+from tuning.cluster import concurrent_trials, connect
+from tuning.execution import Workers
+from tuning.feasibility import Feasibility
+from tuning.journal import StudyOpened, TrialFinished, read_events
+from tuning.layout import StudyFolder
+from tuning.lock import hold
+from tuning.observer import Silent
+from tuning.recorder import Recorder
+from tuning.schedulers import make_scheduler
+from tuning.search import Search
+from tuning.tracking import Mirror, check_reachable
+
+
+class Sleeper(tune.Trainable):
+    """Answers as a trial of one epoch does, after a nap."""
+
+    def step(self) -> dict[str, Any]:
+        began = time.monotonic()
+        time.sleep(SECONDS)
+        metrics = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 0.1}
+        end = {"outcome": "", "reason": "", "warning": "", "weights_saved": True, "completed": True, "done": True}
+        return {**metrics, "epoch_seconds": time.monotonic() - began, "epoch": 1, **end}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
+        return {}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
+        pass
+
+
+SECONDS = 1.0
+
+
+def run(folder: StudyFolder, trials: int) -> list[float]:
+    """Run the trials and return when each ended, in seconds since the driver began."""
+    study = StudyConfig.model_validate(
+        {
+            "name": folder.name,
+            "data": {"dataset": "digits"},
+            "model": {"name": "softmax_regression"},
+            "search": {"searcher": "random", "scheduler": "none", "trials": trials},
+            "space": {"optimizer.learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}},
+        }
+    )
+    data = prepare_training_data(study.data)
+    uri = f"sqlite:///{folder.path}/mlflow.db"
+    folder.path.mkdir(parents=True)
+    check_reachable(uri)
+    feasibility = Feasibility(data.image_shape, len(data.classes))
+    search = Search(study, data.fingerprint, feasibility.check, (), ())
+    mirror = Mirror(folder, uri)
+    with hold(folder), Recorder(folder, Silent()) as recorder:
+        opening = StudyOpened(
+            version="benchmark",
+            study=study.model_dump(mode="json", exclude_unset=True),
+            data_fingerprint=data.fingerprint,
+            host="",
+            pid=os.getpid(),
+        )
+        recorder.record(opening)
+        mirror.start()
+        with connect(None, study.resources, folder.path):
+            concurrent = concurrent_trials(study.resources)
+            workers = Workers(study, folder, data, recorder.record, threading.Event(), concurrent, Sleeper)
+            workers.run(search, make_scheduler(study, ()), (), keep_checkpoints=1, deadline=None)
+        mirror.close(60.0)
+    ends = [event.time for event, _ in read_events(folder.journal) if isinstance(event, TrialFinished)]
+    return [end - opening.time for end in ends]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--cpus", type=int, default=16)
+    parser.add_argument("--quick", action="store_true", help="64 trials on 4 CPUs")
+    options = parser.parse_args()
+    if options.quick:
+        options.trials, options.cpus = 64, 4
+    os.environ["TUNE_CPUS"] = str(options.cpus)
+    with tempfile.TemporaryDirectory() as temporary:
+        processor = time.process_time()
+        ends = run(StudyFolder(Path(temporary) / "studies", "sleeping"), options.trials)
+        processor = time.process_time() - processor
+    first, last = ends[options.cpus - 1], ends[-options.cpus]
+    steady = len(ends) - 2 * options.cpus + 1
+    ideal = steady * SECONDS / options.cpus
+    result = {
+        "start_up": first,
+        "steady_trials": steady,
+        "steady_seconds": last - first,
+        "ideal_seconds": ideal,
+        "efficiency": ideal / (last - first),
+        "total_seconds": ends[-1],
+        "driver_cpu_per_trial": processor / len(ends),
+    }
+    for name, value in result.items():
+        print(f"{name:22s} {value:9.3f}")
+    print(json.dumps({"benchmark": "sleeping_trials", "trials": len(ends), "cpus": options.cpus, **result}))
+
+
+if __name__ == "__main__":
+    main()
