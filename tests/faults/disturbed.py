@@ -1,11 +1,13 @@
 """A workplace whose study is disturbed: processes killed for real, and what was lost by it counted."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,20 +44,25 @@ class Disturbed(Workplace):
         self.study = StudyFolder(folder / "studies", "small")
 
     def kill_driver(self, process: "subprocess.Popen[str]") -> None:
-        """SIGKILL to the driver; returns when all that it had started has ended by itself."""
+        """SIGKILL to the driver; returns when all its workers have ended by themselves."""
         started = psutil.Process(process.pid).children(recursive=True)
+        workers = self.workers(process)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
-        _, alive = psutil.wait_procs(started, timeout=60)
+        _, alive = psutil.wait_procs(workers, timeout=60)
         assert not alive, f"outlived their driver by a minute: {alive}"
+        for agent in started:  # Ray's own take up to minutes to notice; they touch no study
+            with contextlib.suppress(psutil.NoSuchProcess):
+                agent.kill()
+
+    def workers(self, process: "subprocess.Popen[str]") -> list[psutil.Process]:
+        """The driver's workers that have a trial, or had one."""
+        return [child for child in psutil.Process(process.pid).children(recursive=True) if _trains(child)]
 
     def kill_worker(self, process: "subprocess.Popen[str]") -> None:
-        """SIGKILL to one of the driver's workers that is training."""
-        workers = []
-        while not workers:
-            assert process.poll() is None, process.communicate()[1]
-            workers = [child for child in psutil.Process(process.pid).children(recursive=True) if _trains(child)]
-        workers[0].kill()
+        """SIGKILL to one of the driver's workers."""
+        wait_until(lambda: self.workers(process), process)
+        self.workers(process)[0].kill()
 
     def checkpointed_epochs(self, number: int) -> int:
         """Epochs that a trial's newest checkpoint holds."""
@@ -105,9 +112,8 @@ def _trains(process: psutil.Process) -> bool:
         return False
 
 
-def wait_until(condition: "object", process: "subprocess.Popen[str]") -> None:
+def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
     """Poll until `condition()` holds; the driver must be alive meanwhile."""
-    assert callable(condition)
     while not condition():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)

@@ -51,7 +51,8 @@ def test_file_deleted_in_mid_study_and_then_the_decoded_images_too(workplace: Di
     failed = [trial for trial in trials if trial.state == "failed"]
     assert failed
     assert {trial.number for trial in failed} < {1, 2, 3}
-    assert all("images have changed since the study began: then" in trial.reason for trial in failed)
+    reasons = {trial.reason for trial in failed}
+    assert all("images have changed since the study began: then" in reason for reason in reasons), reasons
 
     process = workplace.start("resume", "small", "--trials", "+1")
     errors = process.communicate(timeout=240)[1]
