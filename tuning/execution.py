@@ -175,7 +175,8 @@ class _Adapter(_Forgetful, Searcher):
             proposal = self._proposer.ask()
             self._pen.write(*proposal.events)
             if proposal.trial is None:
-                return Searcher.FINISHED
+                # A trial that runs may yet turn out infeasible, and leave its place to another.
+                return None if self._numbers else Searcher.FINISHED
             number, config = proposal.trial.number, proposal.trial.config
         self._numbers[trial_id] = number
         search = self._workers.study.search
