@@ -62,6 +62,21 @@ def check_local_resources(resources: ResourcesConfig) -> None:
     _check(resources, cpus, gpus, "this machine")
 
 
+def check_address(address: str) -> None:
+    """Refuse a HOST:PORT where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        InputError: with what to start.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return  # `auto`, or something that only Ray understands
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
 @contextmanager
 def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> Iterator[None]:
     """Connect to the cluster at `address`, or start a private Ray here, and leave it at the end.
@@ -73,8 +88,6 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> It
     if address is None:
         # A private Ray listens on this machine only; a token would be left in the user's home for nothing.
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    else:
-        _require_listener(address)
     import ray
 
     for logger in ("ray", "ray.tune", "ray._private"):
@@ -100,17 +113,6 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> It
         yield
     finally:
         ray.shutdown()
-
-
-def _require_listener(address: str) -> None:
-    """Ray itself would try for minutes to reach a HOST:PORT where nobody listens."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdecimal():
-        return  # `auto`, or something that only Ray understands
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        raise _no_cluster(address, error) from error
 
 
 def _no_cluster(address: str, error: Exception) -> InputError:

@@ -18,7 +18,7 @@ from trainables.data.training_data import TrainingData, prepare_training_data
 from trainables.errors import InputError, RecordError, StudyFailedError, StudyInterruptedError
 from tuning.catalogue import find_study, require_free_name
 from tuning.champion import register_champion
-from tuning.cluster import check_local_resources, concurrent_trials, connect
+from tuning.cluster import check_address, check_local_resources, concurrent_trials, connect
 from tuning.confirm import Confirming, recommended, trials_to_confirm
 from tuning.execution import Ended, Workers
 from tuning.feasibility import Feasibility
@@ -122,6 +122,8 @@ def _prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer:
     check_search(config)
     if places.address is None:
         check_local_resources(config.resources)
+    else:
+        check_address(places.address)
     tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage, folder)
     config = with_local_weights(config, tracking_uri, folder)
     observer.phase("reading images")
