@@ -60,7 +60,8 @@ class Settings:
         os.environ["TUNE_DATA"] = os.environ["INAT_ROOT"] = self.root
         config = compose(load_study(REFERENCE / file), {"training.seed": self.seed})
         fp32 = self.side == "this project, fp32"
-        data = {"dataset": "image_folder", "root": self.root, "image_size": size, "cache_dir": f"{self.root}/cache"}
+        place = {"dataset": "image_folder", "root": self.root, "cache_dir": f"{self.root}/cache"}
+        data = {**place, "image_size": size, "test_fraction": 0.0}  # all of train/ is trained on, as the plain loops do
         training = {"max_epochs": self.epochs, "precision": "fp32" if fp32 else "auto"}
         return TrialConfig.model_validate(
             {

@@ -7,8 +7,9 @@ A trial is one epoch of softmax regression on scikit-learn's digits, on one thre
 checkpoints, journal, MLflow on SQLite); a raw Ray Tune script (random search, no tracking, no checkpoints) with and
 without actor reuse; Optuna alone (TPE in memory, training in its own process). Each is a process of its own. Counted
 is the time from the end of one trial to the end of the next, less the trial's own epoch, once the first trials have
-warmed the workers; the median says what a trial costs, the mean holds every hiccup. Prints a table and, as the last
-line, one JSON object.
+warmed the workers; the median says what a trial costs, the mean holds every hiccup. Beside it stands the processor
+time of all the program's processes, the epoch included: the steadier measure on a machine that others use too. Prints
+a table and, as the last line, one JSON object.
 """
 
 import argparse
@@ -25,8 +26,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 STUDY = {
     "name": "trivial",
@@ -41,8 +45,31 @@ STUDY = {
     },
 }
 
-End = tuple[float, float]
-"""When a trial ended, and how long its epoch took, in seconds."""
+NEW_ACTORS = "Ray Tune, a new actor each"
+
+WARM_UP = 0.2
+"""Share of the trials that is not counted."""
+
+
+class Ends:
+    """Notes, on the driver, when trials end and what processor time all processes have had by then."""
+
+    def __init__(self, trials: int) -> None:
+        self.times: list[float] = []
+        self.epochs: list[float] = []
+        self.processor: list[float] = []
+        self.counted_from = int(trials * WARM_UP)
+        self._last = trials - 1
+
+    def note(self, epoch_seconds: float) -> None:
+        """A trial has ended."""
+        if len(self.times) in (self.counted_from, self._last):
+            process = psutil.Process()
+            tree = (process, *process.children(recursive=True))
+            self.processor.append(sum(sum(each.cpu_times()[:2]) for each in tree))
+        self.times.append(time.perf_counter())
+        self.epochs.append(epoch_seconds)
+
 
 PROFILED = {
     "journal: append and sync": ("journal.py", "append"),
@@ -67,22 +94,27 @@ def epochs(values: dict[str, float]) -> list[float]:
     return [epoch["epoch_seconds"] for epoch in train(config, open_training_data(config.data))]
 
 
-def service(trials: int, folder: Path) -> list[End]:
+def service(ends: Ends, trials: int, folder: Path) -> None:
     """This service as `tune-cli run` runs it."""
     from search_spaces.schema import StudyConfig
-    from tuning.journal import EpochEnded, TrialFinished, read_events
-    from tuning.layout import StudyFolder
+    from tuning.journal import EpochEnded, Event, TrialFinished
     from tuning.observer import Silent
     from tuning.study import Places, run_study
 
+    class Watch(Silent):
+        seconds = 0.0
+
+        def event(self, event: Event) -> None:
+            if isinstance(event, EpochEnded):
+                self.seconds = event.metrics["epoch_seconds"]
+            elif isinstance(event, TrialFinished):
+                ends.note(self.seconds)
+
     study = StudyConfig.model_validate({**STUDY, "search": {**STUDY["search"], "trials": trials}})
-    run_study(study, Places(folder), Silent())
-    events = [event for event, _ in read_events(StudyFolder(folder, study.name).journal)]
-    seconds = {event.number: event.metrics["epoch_seconds"] for event in events if isinstance(event, EpochEnded)}
-    return [(event.time, seconds[event.number]) for event in events if isinstance(event, TrialFinished)]
+    run_study(study, Places(folder), Watch())
 
 
-def ray_tune(trials: int, folder: Path, *, reuse_actors: bool) -> list[End]:
+def ray_tune(ends: Ends, trials: int, folder: Path, *, reuse_actors: bool) -> None:
     import logging
 
     import ray
@@ -99,53 +131,46 @@ def ray_tune(trials: int, folder: Path, *, reuse_actors: bool) -> list[End]:
             return True
 
         def step(self) -> dict[str, Any]:
-            return {"seconds": sum(epochs(self.values)), "ended": time.time(), "done": True}
+            return {"seconds": sum(epochs(self.values)), "done": True}
+
+    class Watch(tune.Callback):
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+            ends.note(trial.last_result["seconds"])
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     space = {path: tune.loguniform(each["low"], each["high"]) for path, each in STUDY["space"].items()}
-    run = tune.run(
+    tune.run(
         Trainable,
         config=space,
         num_samples=trials,
         reuse_actors=reuse_actors,
         max_concurrent_trials=1,
         storage_path=str(folder),
+        callbacks=[Watch()],
         verbose=0,
     )
-    ends = sorted((trial.last_result["ended"], trial.last_result["seconds"]) for trial in run.trials)
     ray.shutdown()
-    return ends
 
 
-def optuna_alone(trials: int, folder: Path) -> list[End]:
+def optuna_alone(ends: Ends, trials: int, folder: Path) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    ends: list[End] = []
 
     def objective(trial: optuna.Trial) -> float:
         space = STUDY["space"].items()
         values = {path: trial.suggest_float(path, each["low"], each["high"], log=True) for path, each in space}
         seconds = sum(epochs(values))
-        ends.append((time.time(), seconds))
+        ends.note(seconds)
         return seconds
 
     optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0)).optimize(objective, trials)
-    return ends
 
 
-def ray_tune_reusing(trials: int, folder: Path) -> list[End]:
-    return ray_tune(trials, folder, reuse_actors=True)
-
-
-def ray_tune_plain(trials: int, folder: Path) -> list[End]:
-    return ray_tune(max(trials // 10, 6), folder, reuse_actors=False)
-
-
-PROGRAMS: dict[str, Callable[[int, Path], list[End]]] = {
+PROGRAMS: dict[str, Callable[[Ends, int, Path], None]] = {
     "this service": service,
-    "Ray Tune, actors reused": ray_tune_reusing,
-    "Ray Tune, a new actor each": ray_tune_plain,
+    "Ray Tune, actors reused": partial(ray_tune, reuse_actors=True),
+    NEW_ACTORS: partial(ray_tune, reuse_actors=False),
     "Optuna alone": optuna_alone,
 }
 
@@ -158,8 +183,8 @@ class Row:
     overhead: float
     """Median seconds a trial beyond its epoch."""
     mean_overhead: float
-    driver_cpu: float
-    """Processor seconds of the program's main process a trial: start and end of the program included."""
+    processor: float
+    """Seconds a trial, of all processes, its epoch included."""
     first_trial_after: float
     """Seconds from the program's first line to the end of the first trial."""
 
@@ -168,13 +193,18 @@ def measure(program: str, trials: int) -> Row:
     import torch
 
     torch.set_num_threads(1)
-    began = time.time()
+    began = time.perf_counter()
+    if program == NEW_ACTORS:  # each takes seconds
+        trials = max(trials // 10, 6)
+    ends = Ends(trials)
     with tempfile.TemporaryDirectory() as folder:
-        ends = PROGRAMS[program](trials, Path(folder))
-    driver_cpu = time.process_time() / len(ends)
-    warm = ends[len(ends) // 5 :]
-    costs = [end - before - seconds for (before, _), (end, seconds) in itertools.pairwise(warm)]
-    return Row(program, len(costs), statistics.median(costs), statistics.fmean(costs), driver_cpu, ends[0][0] - began)
+        PROGRAMS[program](ends, trials, Path(folder))
+    first = ends.counted_from
+    pairs = zip(itertools.pairwise(ends.times[first:]), ends.epochs[first + 1 :], strict=True)
+    costs = [end - before - seconds for (before, end), seconds in pairs]
+    processor = (ends.processor[1] - ends.processor[0]) / len(costs)
+    after = ends.times[0] - began
+    return Row(program, len(costs), statistics.median(costs), statistics.fmean(costs), processor, after)
 
 
 def measure_apart(program: str, trials: int) -> Row:
@@ -188,15 +218,15 @@ def profile(trials: int) -> None:
     profiler = cProfile.Profile()
     with tempfile.TemporaryDirectory() as folder:
         profiler.enable()
-        ends = service(trials, Path(folder))
+        service(Ends(trials), trials, Path(folder))
         profiler.disable()
     rows = pstats.Stats(profiler, stream=io.StringIO()).stats.items()
     print(f"{'driver, milliseconds a trial, with what it calls':50s} {'wall':>8s} {'calls':>7s}")
     for what, (file, name) in PROFILED.items():
         found = [value for (path, _, function), value in rows if path.endswith(file) and name in function]
         seconds, calls = sum(value[3] for value in found), sum(value[1] for value in found)
-        print(f"{what:50s} {seconds / len(ends) * 1e3:8.1f} {calls / len(ends):7.1f}")
-    print(f"{'whole process, processor time, all threads':50s} {time.process_time() / len(ends) * 1e3:8.1f}")
+        print(f"{what:50s} {seconds / trials * 1e3:8.1f} {calls / trials:7.1f}")
+    print(f"{'whole process, processor time, all threads':50s} {time.process_time() / trials * 1e3:8.1f}")
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
 
 
@@ -218,10 +248,10 @@ def main() -> None:
     rounds = [[measure_apart(program, trials) for program in PROGRAMS] for _ in range(options.rounds)]
     rows = [sorted(rows, key=lambda row: row.overhead)[len(rows) // 2] for rows in zip(*rounds, strict=True)]
     print(
-        f"{'seconds a trial beyond its epoch':32s} {'median':>8s} {'mean':>8s} {'driver CPU':>11s} {'first trial':>12s}"
+        f"{'seconds a trial beyond its epoch':32s} {'median':>8s} {'mean':>8s} {'processor':>10s} {'first trial':>12s}"
     )
     for row in rows:
-        costs = f"{row.overhead:8.3f} {row.mean_overhead:8.3f} {row.driver_cpu:11.3f} {row.first_trial_after:12.1f}"
+        costs = f"{row.overhead:8.3f} {row.mean_overhead:8.3f} {row.processor:10.3f} {row.first_trial_after:12.1f}"
         print(f"{row.program:32s} {costs}")
     print(json.dumps({"benchmark": "trial_overhead", "trials": trials, "rows": [asdict(row) for row in rows]}))
 
