@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import data, plan, results, run, sealed_test, status, sync, ui, zoo
+from cli import data, pick, plan, results, run, sealed_test, status, sync, ui, zoo
 from cli.packages import check_packages
 from trainables.errors import InputError, StudyInterruptedError, TuneError
 
@@ -23,6 +23,7 @@ app.command("run")(run.run)
 app.command("resume")(run.resume)
 app.command("plan")(plan.plan)
 app.command("results")(results.results)
+app.command("pick")(pick.pick)
 app.command("test")(sealed_test.open_test)
 app.command("status")(status.status)
 app.command("stop")(status.stop)

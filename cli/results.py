@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from tuning.layout import StudyFolder
     from tuning.results import StudyResults, TrialResult
+    from tuning.trade_offs import Size
 
 _SHOWN = 10
 _TRIALS_NAMED = 8
@@ -70,6 +71,10 @@ def _print(found: "StudyResults", folder: "StudyFolder", top: int) -> None:
         screen.print()
         screen.print(f"the best {min(top, len(ranked))} of {len(ranked)} by {found.objective}")
         screen.print(_table(found.objective, ranked[:top]))
+    if found.second_objective is not None and found.pareto:
+        screen.print()
+        screen.print(f"beaten by no trial in both {found.objective} and {found.second_objective}")
+        screen.print(_trade_offs(found, found.second_objective))
     for line in _failures(found):
         screen.print(line, soft_wrap=True)
 
@@ -94,6 +99,24 @@ def _table(objective: str, ranked: "list[TrialResult]") -> "Table":
             words.STATES[trial.state],
             Text(words.parameters(trial.params)),
         )
+    return table
+
+
+def _trade_offs(found: "StudyResults", second: "Size") -> "Table":
+    """The Pareto set, smallest first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli import words
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("trial", found.objective, second):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("configuration", overflow="fold")
+    by_number = {trial.number: trial for trial in found.trials}
+    for trial in (by_number[number] for number in found.pareto):
+        value, size = words.metric(found.objective, trial.value), f"{trial.size[second]:,}"
+        table.add_row(str(trial.number), value, size, Text(words.parameters(trial.params)))
     return table
 
 

@@ -44,6 +44,7 @@ def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:
     return [
         f"champion: trial {champion.number}, {results.objective} {value}, epoch {champion.best_epoch}",
         *(f"  {path:<{width}}  {words.number(value)}" for path, value in champion.params.items()),
+        *([f"  picked for {results.picked}"] if results.picked is not None else []),
         *_confirmation_lines(results),
         *_test_lines(results),
     ]
@@ -54,7 +55,7 @@ def _confirmation_lines(results: StudyResults) -> list[str]:
     for one in results.confirmation:
         low, high = (words.metric(results.objective, end) for end in one.interval)
         mean = words.metric(results.objective, one.mean)
-        tied = ", may be as good as the champion" if one.tied else ""
+        tied = f", may be as good as trial {results.confirmation[0].number}" if one.tied else ""
         lines.append(f"  trial {one.number}: mean {mean} over {one.seeds} seeds, 95 % interval {low} to {high}{tied}")
     return ["confirmed with fresh seeds:", *lines] if lines else []
 

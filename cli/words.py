@@ -29,6 +29,11 @@ def interval(low: float, high: float) -> str:
     return f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
 
 
+def sizes(size: Mapping[str, int]) -> str:
+    """`5,010 parameters, 102,400 macs`: what a model costs for one image."""
+    return ", ".join(f"{size[name]:,} {name}" for name in ("parameters", "macs") if name in size) or "size unknown"
+
+
 def duration(seconds: float) -> str:
     """`4.2s`, `3m05s`, `2h07m`, `3d04h`."""
     if seconds < 59.95:

@@ -92,7 +92,7 @@ class SearchConfig(Config):
     """Name of another study on the same images, in the same storage: the searcher learns from its trials, too."""
     seed: int = Field(default=0, ge=0)
     keep_checkpoints: PositiveInt = 3
-    """Checkpoints of this many best trials stay on disk."""
+    """Checkpoints of this many best trials stay on disk; with `second_objective`, those of all best trade-offs, too."""
 
     @property
     def ranking(self) -> Objective:

@@ -134,7 +134,12 @@ def confirmation(record: StudyRecord) -> Confirmation | None:
 
 
 def recommended(record: StudyRecord) -> TrialRecord | None:
-    """The trial of the search that the study recommends: confirmed if anything was, else the best; None without any."""
+    """The trial of the search that is the champion: what a person picked, else the best confirmed, else the best.
+
+    None before a trial has a result.
+    """
+    if record.picked is not None:
+        return next(trial for trial in record.trials if trial.number == record.picked.number)
     confirmed = confirmation(record)
     if confirmed is not None:
         return confirmed.champion.trial

@@ -97,6 +97,15 @@ class StudyEnded(_Event):
     reason: str
 
 
+class ChampionPicked(_Event):
+    """A person chose the champion; it stays so, whatever later trials reach, until another is picked."""
+
+    event: Literal["champion_picked"] = "champion_picked"
+    number: int
+    reason: str
+    """What was asked of it, in words."""
+
+
 class ChampionLogged(_Event):
     """The champion's model is in the registry."""
 
@@ -114,7 +123,15 @@ class TestOpened(_Event):
 
 
 Event = Annotated[
-    StudyOpened | TrialProposed | TrialStarted | EpochEnded | TrialFinished | StudyEnded | ChampionLogged | TestOpened,
+    StudyOpened
+    | TrialProposed
+    | TrialStarted
+    | EpochEnded
+    | TrialFinished
+    | StudyEnded
+    | ChampionPicked
+    | ChampionLogged
+    | TestOpened,
     Field(discriminator="event"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)

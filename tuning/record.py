@@ -11,6 +11,7 @@ from trainables.config.objective import Objective
 from tuning.journal import (
     FINISHED,
     ChampionLogged,
+    ChampionPicked,
     EpochEnded,
     Event,
     StudyEnded,
@@ -64,6 +65,8 @@ class StudyRecord:
     reason: str
     opened_at: tuple[float, ...]
     trials: tuple[TrialRecord, ...] = ()
+    picked: ChampionPicked | None = None
+    """The trial that a person chose as champion; None leaves the choice to `tuning.confirm.recommended`."""
     champion_model: ChampionLogged | None = None
     tests: tuple[TestOpened, ...] = ()
     search_seconds: float = field(default=0.0)
@@ -105,6 +108,7 @@ def fold(events: Sequence[Event]) -> StudyRecord:
         raise ValueError("a journal begins with study_opened; this one holds none")
     state, reason = _study_state(events)
     champions = [event for event in events if isinstance(event, ChampionLogged)]
+    picks = [event for event in events if isinstance(event, ChampionPicked)]
     return StudyRecord(
         config=StudyConfig.model_validate(opened[-1].study),
         data_fingerprint=opened[-1].data_fingerprint,
@@ -112,6 +116,7 @@ def fold(events: Sequence[Event]) -> StudyRecord:
         reason=reason,
         opened_at=tuple(event.time for event in opened),
         trials=_fold_trials(events),
+        picked=picks[-1] if picks else None,
         champion_model=champions[-1] if champions else None,
         tests=tuple(event for event in events if isinstance(event, TestOpened)),
         search_seconds=_search_seconds(events),
@@ -135,7 +140,7 @@ def _search_seconds(events: Iterable[Event]) -> float:
         if isinstance(event, StudyOpened):
             total += last - began if began is not None else 0.0
             began = last = event.time
-        elif not isinstance(event, ChampionLogged | TestOpened):
+        elif not isinstance(event, ChampionPicked | ChampionLogged | TestOpened):
             last = event.time
     return total + (last - began if began is not None else 0.0)
 

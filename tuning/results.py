@@ -8,6 +8,7 @@ from trainables.config.base import Config
 from tuning.confirm import confirmation, recommended
 from tuning.journal import TrialState
 from tuning.record import StudyRecord, TrialRecord
+from tuning.trade_offs import Size, trade_offs
 
 StudyState = Literal["running", "finished", "interrupted", "failed"]
 
@@ -48,7 +49,7 @@ class ConfirmedResult(Config):
     """Of the objective over the seeds; `interval` holds the true mean with 95 % confidence."""
     interval: tuple[float, float]
     tied: bool
-    """The champion's lead over it may be chance; false for the champion."""
+    """The lead of the best over it may be chance; false for the best."""
 
 
 class StudyResults(Config):
@@ -63,12 +64,18 @@ class StudyResults(Config):
     mode: Literal["max", "min"]
     champion: TrialResult | None
     """The same object as in `trials`; None before a trial has been completed or stopped."""
+    picked: str | None
+    """What `tune-cli pick` asked of the champion, in words; None where nobody picked it."""
     trials: tuple[TrialResult, ...]
     """By number."""
     ranking: tuple[int, ...]
     """Numbers of the trials that were completed or stopped, the best first."""
+    second_objective: Size | None
+    """The size that is kept small at the same time."""
+    pareto: tuple[int, ...]
+    """Numbers of the trials that no other beats in both objectives, smallest first; empty with one objective."""
     confirmation: tuple[ConfirmedResult, ...]
-    """Retrained trials by mean, the champion first; empty where `confirm` was not asked for or is not done."""
+    """Retrained trials by mean, the best first; empty where `confirm` was not asked for or is not done."""
     test: dict[str, Any] | None
     """The last report of the sealed test (`tuning.sealed_test.TestReport`); None while it is sealed."""
 
@@ -93,6 +100,7 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
     search = record.config.search
     trials = tuple(_trial_result(trial, record, run_ids.get(trial.number)) for trial in record.trials)
     champion = recommended(record)
+    second = search.second_objective
     died = driver_died and record.state == "running"
     return StudyResults(
         study=record.config.name,
@@ -101,8 +109,11 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
         objective=search.objective,
         mode=search.mode,
         champion=None if champion is None else next(trial for trial in trials if trial.number == champion.number),
+        picked=None if record.picked is None else record.picked.reason,
         trials=trials,
         ranking=tuple(trial.number for trial in record.ranked),
+        second_objective=second,
+        pareto=tuple(trial.number for trial in trade_offs(record, second)) if second is not None else (),
         confirmation=_confirmed_results(record),
         test=record.tests[-1].report if record.tests else None,
     )

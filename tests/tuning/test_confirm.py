@@ -8,7 +8,7 @@ import pytest
 from search_spaces.composition import compose
 from search_spaces.schema import StudyConfig
 from tuning.confirm import Confirming, candidates, confirmation, recommended, trials_to_confirm
-from tuning.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed
+from tuning.journal import ChampionPicked, EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed
 from tuning.record import StudyRecord, fold
 
 NOISE = 0.004
@@ -178,3 +178,12 @@ def test_nothing_retrained_is_no_confirmation() -> None:
     truth = {1: 0.90, 2: 0.95}
     assert confirmation(fold(searched(make_study(), truth, 0.0, 0))) is None
     assert trials_to_confirm(fold(searched(make_study(confirm={"top": 0}), truth, 0.0, 0))) == ()
+
+
+def test_a_pick_wins_over_the_confirmed_champion() -> None:
+    truth = {1: 0.90, 2: 0.95, 3: 0.91, 4: 0.92}
+    events = searched(make_study(), truth, 0.0, 0)
+    assert confirmation(confirmed(events, truth, NOISE, 0)) is not None
+    picked = recommended(confirmed([*events, ChampionPicked(number=2, reason="small")], truth, NOISE, 0))
+    assert picked is not None
+    assert picked.params == {"model.filters": 3}

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tuning.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed, TrialState
+from tuning.journal import ChampionPicked, EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed, TrialState
 from tuning.record import fold
 from tuning.results import StudyResults, study_results
 
@@ -96,3 +96,26 @@ def test_it_prints_as_json() -> None:
     assert content["champion"] == content["trials"][0]
     assert content["trials"][1]["metrics"] == {}
     assert content["trials"][1]["value"] is None
+
+
+def _sized(number: int, loss: float, parameters: int) -> list[Event]:
+    proposed, *rest = _trial(number, [loss])
+    return [proposed.model_copy(update={"size": {"parameters": parameters}}), *rest]
+
+
+def test_with_a_second_objective_the_pareto_set_is_listed() -> None:
+    trials = [_sized(0, 0.1, 90), _sized(1, 0.2, 10), _sized(2, 0.3, 20), _sized(3, 0.1, 80)]
+    found = _results(*trials, second_objective="parameters", scheduler="none")
+    assert (found.second_objective, found.pareto) == ("parameters", (1, 3))
+    assert _results(*trials).pareto == ()
+
+
+def test_a_pick_is_the_champion_whatever_comes_later() -> None:
+    picked: list[Event] = [
+        ChampionPicked(number=2, reason="at most 9 parameters"),
+        ChampionPicked(number=1, reason="at most 50 parameters"),
+    ]
+    found = _results(_sized(0, 0.2, 90), _sized(1, 0.3, 10), _sized(2, 0.5, 5), picked, _sized(3, 0.1, 90))
+    assert found.champion is found.trials[1]
+    assert found.picked == "at most 50 parameters"
+    assert found.ranking == (3, 0, 1, 2)

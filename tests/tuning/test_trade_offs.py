@@ -6,10 +6,9 @@ from hypothesis import strategies as st
 
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
-from trainables.errors import InputError
 from tuning.record import StudyRecord, TrialRecord
 from tuning.search import Search
-from tuning.trade_offs import pick, trade_offs
+from tuning.trade_offs import trade_offs
 
 STUDY: dict[str, Any] = {
     "name": "s",
@@ -51,20 +50,6 @@ def test_the_pareto_set_is_what_no_other_trial_beats(results: list[tuple[float, 
 def test_the_pareto_set_is_smallest_first_and_holds_each_point_once() -> None:
     found = trade_offs(record([(0.9, 5), (0.9, 5), (0.5, 1), (0.8, 3)]), "macs")
     assert [trial.number for trial in found] == [2, 3, 0]
-
-
-def test_the_best_within_the_limits_is_picked() -> None:
-    study = record([(0.9, 500), (0.5, 100), (0.8, 300)])
-    assert pick(study, max_parameters=400).number == 2
-    assert pick(study, max_parameters=400, max_macs=1000).number == 1
-    assert pick(study).number == 0
-
-
-def test_nothing_small_enough_says_what_is_smallest() -> None:
-    with pytest.raises(InputError, match=r"at most 50 parameters; the smallest has 100 parameters \(trial 1\)"):
-        pick(record([(0.9, 500), (0.5, 100)]), max_parameters=50)
-    with pytest.raises(InputError, match="no trial with a result yet"):
-        pick(record([]), max_macs=50)
 
 
 @pytest.mark.parametrize("searcher", [{"name": "nsga2", "population": 8}, "tpe"])

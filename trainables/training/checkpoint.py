@@ -77,6 +77,11 @@ def save_best(folder: Path, model: dict[str, Any]) -> None:
     os.replace(_write(folder / _BEST, model), folder / _BEST)
 
 
+def has_best(folder: Path) -> bool:
+    """Whether `load_best` finds weights; reads none of them."""
+    return (folder / _BEST).is_file()
+
+
 def load_best(folder: Path) -> dict[str, Any]:
     """State dict of the best epoch, frozen weights and all.
 

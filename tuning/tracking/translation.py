@@ -11,6 +11,7 @@ import yaml
 from search_spaces.schema import StudyConfig
 from tuning.journal import (
     ChampionLogged,
+    ChampionPicked,
     EpochEnded,
     Event,
     StudyEnded,
@@ -113,6 +114,11 @@ class Translator:
                 self._trial_finished(event)
             case StudyEnded():
                 self._study_ended(event)
+            case ChampionPicked():
+                self._update(PARENT).tags |= {
+                    "champion.picked": str(event.number),
+                    "champion.reason": event.reason[:_LONGEST_TAG],
+                }
             case ChampionLogged():
                 self._update(PARENT).tags |= {
                     "champion.trial": str(event.number),
