@@ -26,6 +26,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # Threads that wait give their core away: several trials share it, and spinning made batches 2 to 12 times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # A worker's death is no error of the study's: its trial is handed out again.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -92,6 +94,7 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> It
 
     for logger in ("ray", "ray.tune", "ray._private"):
         logging.getLogger(logger).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
     try:
         with warnings.catch_warnings(), handlers_kept():
             warnings.simplefilter("ignore")  # Ray announces changes of its next versions at every start

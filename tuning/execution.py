@@ -117,7 +117,7 @@ class Workers:
             max_concurrent_trials=self.concurrent,
             reuse_actors=True,
             stop=stopper,
-            max_failures=MAX_WORKER_DEATHS,
+            max_failures=0,  # `_Adapter` hands a trial out again whose worker died
             raise_on_failed_trial=False,
             callbacks=[_Starts(pen)],
             verbose=0,
@@ -148,8 +148,11 @@ class _Adapter(_Forgetful, Searcher):
         self._pen = pen
         self._proposer = proposer
         unfinished = [trial for trial in past if not trial.is_finished]
-        self._waiting = deque(unfinished)
+        self._waiting = deque((trial.number, trial.config.model_dump(mode="json")) for trial in unfinished)
+        self._deaths: Counter[int] = Counter()
         self._numbers: dict[str, int] = {}
+        self._configs: dict[int, dict[str, Any]] = {}
+        """Of running trials."""
         self._epochs = {trial.number: len(trial.epochs) for trial in unfinished}
         self._seconds = {trial.number: _training_seconds(trial) for trial in unfinished}
         self._unsaved: set[int] = set()
@@ -169,16 +172,17 @@ class _Adapter(_Forgetful, Searcher):
     def suggest(self, trial_id: str) -> Any:
         """The next trial as Ray's configuration; `FINISHED` when there is none."""
         if self._waiting:
-            trial = self._waiting.popleft()
-            number, config = trial.number, trial.config.model_dump(mode="json")
+            number, config = self._waiting.popleft()
         else:
             proposal = self._proposer.ask()
-            self._pen.write(*proposal.events)
+            if proposal.events:
+                self._pen.write(*proposal.events)
             if proposal.trial is None:
-                # A trial that runs may yet turn out infeasible, and leave its place to another.
+                # A trial that runs may yet turn out infeasible and leave its place to another, or lose its worker.
                 return None if self._numbers else Searcher.FINISHED
             number, config = proposal.trial.number, proposal.trial.config
         self._numbers[trial_id] = number
+        self._configs[number] = config
         search = self._workers.study.search
         job = Job(
             number=number,
@@ -213,7 +217,7 @@ class _Adapter(_Forgetful, Searcher):
         """Write the end of a trial down. Its last result comes here alone, not to `on_trial_result`."""
         number = self._numbers[trial_id]
         if error or result is None:
-            self._finish(number, "failed", f"its worker died {MAX_WORKER_DEATHS + 1} times (killed, or out of memory)")
+            self._worker_died(number)
         elif result["outcome"]:
             self._finish(number, result["outcome"], result["reason"])
         else:
@@ -226,6 +230,17 @@ class _Adapter(_Forgetful, Searcher):
                 scheduler = self._workers.study.search.scheduler.name
                 self._finish(number, "stopped", f"{scheduler} at epoch {self._epochs[number]}")
         del self._numbers[trial_id]
+
+    def _worker_died(self, number: int) -> None:
+        """Hand the trial out again, to go on from its checkpoint.
+
+        Not left to Ray Tune, which gives a trial up at once whose worker dies between the former trial and this one.
+        """
+        self._deaths[number] += 1
+        if self._deaths[number] > MAX_WORKER_DEATHS:
+            self._finish(number, "failed", f"its worker died {MAX_WORKER_DEATHS + 1} times (killed, or out of memory)")
+        else:
+            self._waiting.appendleft((number, self._configs[number]))
 
     def stop_running(self, reason: str) -> None:
         """Write down the trials that a spent budget stopped; those without an epoch are left for a later resume."""
@@ -244,6 +259,7 @@ class _Adapter(_Forgetful, Searcher):
 
     def _finish(self, number: int, state: TrialState, reason: str) -> None:
         duration = self._seconds.pop(number, 0.0)
+        self._configs.pop(number, None)
         self._pen.write(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
         self._proposer.finish(number, state)
         self._retention.finish(number, state)

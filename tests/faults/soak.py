@@ -107,9 +107,10 @@ class Soak:
         life, watched = self.lives[-1], psutil.Process(process.pid)
         while process.poll() is None:
             finished = self._finished()
-            if finished > began:
+            rss = watched.memory_info().rss
+            if finished > began and rss > 0:  # 0: it has ended in this moment
                 life.trials.append(finished - began)
-                life.rss.append(watched.memory_info().rss)
+                life.rss.append(rss)
             if finished > began and time.monotonic() > due and finished < self.trials:
                 self.faults[self._fault(process, finished)] += 1
                 due = time.monotonic() + self.chance.uniform(*self.pause)
@@ -160,6 +161,7 @@ def report(soak: Soak, record: StudyRecord, seconds: float) -> str:
         f"longest-lived driver: {longest.trials[-1]} trials, memory {longest.rss[0] / 2**20:.1f} MiB at its first "
         f"finished trial, {longest.rss[-1] / 2**20:.1f} MiB at its end, {longest.growth / 1024:.1f} KiB a trial",
     ]
+    lines += [f"trial {trial.number} failed: {trial.reason}" for trial in record.trials if trial.state == "failed"]
     return "\n".join(lines)
 
 

@@ -24,6 +24,9 @@ def test_server_killed_and_restarted_in_mid_study(workplace: Disturbed) -> None:
         up = time.time()
         output, errors = process.communicate(timeout=240)
         assert process.returncode == 0, output + errors
+        # What came too late for a study that does not wait.
+        workplace.run("sync", "small", "--tracking-uri", server.uri)
+        workplace.run("resume", "small", "--tracking-uri", server.uri)
     finally:
         server.kill()
     record, runs = workplace.record(), workplace.child_runs()
