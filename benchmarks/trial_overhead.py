@@ -211,7 +211,9 @@ def measure_apart(program: str, trials: int) -> Row:
     command = [sys.executable, __file__, "--one", program, "--trials", str(trials)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
-    return Row(**json.loads(output.splitlines()[-1]))
+    row = Row(**json.loads(output.splitlines()[-1]))
+    print(row, file=sys.stderr, flush=True)
+    return row
 
 
 def profile(trials: int) -> None:
