@@ -2,6 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
+
+from cli import pick
+from tuning.pick import Picked
 
 _STUDY = """\
 name: small
@@ -38,8 +42,32 @@ def test_an_unknown_study_lists_the_nearest(study, run_cli) -> None:
     assert "did you mean digits-cnn?" in finished.err
 
 
+def test_a_person_reads_what_was_picked_and_what_was_not_available(capsys: pytest.CaptureFixture[str]) -> None:
+    picked = Picked(
+        study="small",
+        trial=3,
+        objective="val_accuracy",
+        value=0.95,
+        size={"parameters": 4000, "macs": 90000},
+        limits="at most 5,000 parameters and 10 ms",
+        latency_s={5: 0.012, 3: 0.0081},
+        unavailable=(7, 4),
+        model_uri="models:/small/2",
+    )
+    pick._print(picked)
+    assert capsys.readouterr().out.splitlines() == [
+        "trial 3 is now the champion of study small: val_accuracy 95.00 %",
+        "picked for at most 5,000 parameters and 10 ms: 4,000 parameters, 90,000 macs",
+        "time for one image on one thread of this machine's CPU, median:",
+        "  trial 5  12 ms",
+        "  trial 3  8.1 ms",
+        "better, but not available because the weights were not kept (search.keep_checkpoints): trial 7, 4",
+        "model: models:/small/2",
+    ]
+
+
 @pytest.mark.slow
-def test_a_study_with_two_objectives_from_run_to_pick_to_test(tmp_path: Path, run_cli) -> None:
+def test_a_picked_champion_is_registered_tested_and_kept(tmp_path: Path, run_cli) -> None:
     (tmp_path / "study.yaml").write_text(_STUDY)
     run = run_cli("run", "study.yaml", "--json")
     assert run.code == 0, run.err
@@ -47,8 +75,6 @@ def test_a_study_with_two_objectives_from_run_to_pick_to_test(tmp_path: Path, ru
     sizes = {trial["number"]: trial["size"]["parameters"] for trial in before["trials"]}
     smallest = before["pareto"][0]
     assert sizes[smallest] == min(sizes.values())
-    table = run_cli("results", "small").out
-    assert "beaten by no trial in both val_accuracy and parameters" in table
 
     limits = ("--max-parameters", str(sizes[smallest]), "--max-latency", "10s")
     picked = run_cli("pick", "small", *limits, "--json")
@@ -56,16 +82,11 @@ def test_a_study_with_two_objectives_from_run_to_pick_to_test(tmp_path: Path, ru
     found = json.loads(picked.out)
     assert (found["trial"], found["size"]["parameters"]) == (smallest, sizes[smallest])
     assert 0 < found["latency_s"][str(smallest)] < 10
-    assert "is now the champion" in run_cli("pick", "small", *limits).out
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.get_model_version_by_alias("small", "champion").tags["tune.trial"] == str(smallest)
 
     extended = run_cli("resume", "small", "--trials", "+1", "--json")
     assert extended.code == 0, extended.err
     after = json.loads(extended.out)
-    assert after["champion"]["number"] == smallest
-    assert after["picked"] == found["limits"]
-    assert f"picked for at most {sizes[smallest]:,} parameters" in run_cli("results", "small").out
+    assert (after["champion"]["number"], after["picked"]) == (smallest, found["limits"])
     assert json.loads(run_cli("test", "small", "--json").out)["trial"] == smallest
-
-    nothing = run_cli("pick", "small", "--max-parameters", "1")
-    assert nothing.code == 2
-    assert f"the smallest has {min(sizes.values()):,} parameters" in nothing.err

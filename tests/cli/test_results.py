@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from tuning.journal import ChampionPicked
 from tuning.layout import StudyFolder
 
 
@@ -35,6 +36,23 @@ def test_the_table_shows_the_best_first_and_why_trials_failed(study, run_cli) ->
     assert [row[0] for row in rows[heading + 1 : heading + 4]] == ["2", "6", "0"]
     assert "failed, 2 times (trial 3, 4): ValueError: the worker died" in out
     assert "infeasible, 1 times (trial 5): block 4 leaves no pixel" in out
+
+
+def test_with_a_second_objective_the_pareto_set_is_shown(tmp_path, events, run_cli) -> None:
+    trials = []
+    for number, (accuracy, macs) in enumerate([(0.9, 5000), (0.5, 1000), (0.4, 2000), (0.8, 1500)]):
+        proposed, *rest = events.trial(number, [accuracy], "completed")
+        trials += [proposed.model_copy(update={"size": {"macs": macs}}), *rest]
+    search = {"trials": 8, "second_objective": "macs", "scheduler": "none"}
+    picked = ChampionPicked(number=3, reason="at most 1,500 macs")
+    events.write(tmp_path / "studies", [events.opened(search=search), *trials, picked])
+    out = run_cli("results", "digits-cnn").out
+    assert "champion: trial 3" in out
+    assert "  picked for at most 1,500 macs" in out
+    rows = [line.split() for line in out.splitlines()]
+    heading = rows.index(["trial", "val_accuracy", "macs", "configuration"])
+    assert [row[:4:3] for row in rows[heading + 1 : heading + 4]] == [["1", "1,000"], ["3", "1,500"], ["0", "5,000"]]
+    assert json.loads(run_cli("results", "digits-cnn", "--json").out)["pareto"] == [1, 3, 0]
 
 
 def test_explain_says_what_each_parameter_had_to_do_with_it(tmp_path, events, run_cli) -> None:
