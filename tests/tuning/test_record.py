@@ -1,5 +1,14 @@
 from trainables.config.objective import Objective
-from tuning.journal import EpochEnded, Event, StudyEnded, StudyOpened, TrialFinished, TrialProposed, TrialStarted
+from tuning.journal import (
+    ChampionPicked,
+    EpochEnded,
+    Event,
+    StudyEnded,
+    StudyOpened,
+    TrialFinished,
+    TrialProposed,
+    TrialStarted,
+)
 from tuning.record import fold
 
 _STUDY = {"name": "s", "data": {"dataset": "digits"}, "space": {"model.filters": {"choices": [8, 16]}}}
@@ -57,3 +66,11 @@ def test_search_time_adds_up_over_drivers_and_leaves_out_the_pause_between_them(
     record = fold([*_events(), _opened(1000.0), StudyEnded(state="finished", reason="done", time=1005.0)])
     assert record.search_seconds == 15.0
     assert (record.state, record.reason) == ("finished", "done")
+
+
+def test_the_last_pick_counts_and_is_no_part_of_the_search() -> None:
+    picks = [ChampionPicked(number=number, reason="small", time=500.0 + number) for number in (1, 0)]
+    record = fold([*_events(), *picks])
+    assert record.picked == picks[-1]
+    assert record.search_seconds == 10.0
+    assert fold(_events()).picked is None

@@ -10,7 +10,7 @@ import yaml
 from mlflow import MlflowClient
 
 from trainables.config.objective import Objective
-from tuning.journal import ChampionLogged, StudyEnded, TrialStarted
+from tuning.journal import ChampionLogged, ChampionPicked, StudyEnded, TrialStarted
 from tuning.journal import TestOpened as SealedTestOpened
 from tuning.record import read_record
 from tuning.tracking import Mirror, TrackingError, read_run_ids
@@ -88,6 +88,7 @@ class TestWhatIsWritten:
         report = {"accuracy": 0.97, "n": 360, "interval": [0.95, 0.98], "openings": 1, "per_class": {"0": 1.0}}
         finished.write(ChampionLogged(number=0, model_uri="models:/tiny/1"), SealedTestOpened(number=0, report=report))
         finished.write(SealedTestOpened(number=0, report=report | {"openings": 2}))
+        finished.write(ChampionPicked(number=2, reason="at most 9 parameters"))
         Mirror(finished.folder, uri).bring_up_to_date()
         held = contents(uri, finished.folder)
         for run in (held["study"], held["0"]):
@@ -95,6 +96,8 @@ class TestWhatIsWritten:
             assert run["tags"]["test.openings"] == "2"
         assert held["study"]["tags"]["champion.trial"] == "0"
         assert held["study"]["tags"]["champion.model_uri"] == "models:/tiny/1"
+        assert held["study"]["tags"]["champion.picked"] == "2"
+        assert held["study"]["tags"]["champion.reason"] == "at most 9 parameters"
         assert {"test_1.json", "test_2.json"} <= held["study"]["documents"].keys()
 
     def test_run_ids_are_read_without_mlflow(self, finished, uri):
