@@ -18,10 +18,10 @@ from search_spaces.schema import StudyConfig
 from trainables.data.training_data import TrainingData
 from trainables.errors import RecordError
 from trainables.trainable import Job, TrialTrainable
-from tuning.journal import EpochEnded, TrialFinished, TrialStarted, TrialState
+from tuning.journal import EpochEnded, TrialFinished, TrialState
 from tuning.layout import StudyFolder
-from tuning.lock import beat
 from tuning.proposal import Proposer
+from tuning.ray_hooks import Forgetful, Stopper, TrialEvents
 from tuning.record import TrialRecord
 from tuning.recorder import Pen
 from tuning.retention import Retention
@@ -32,8 +32,6 @@ MAX_WORKER_DEATHS = 3
 
 HOPELESS_FAILURES = 5
 """A study whose first trials, this many, all fail for the same reason is ended: the rest would only burn budget."""
-
-_HEARTBEAT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Workers:
         """
         pen = Pen(self.record)
         adapter = _Adapter(self, pen, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
-        stopper = _Stopper(self, pen, proposer, adapter, deadline)
+        stopper = Stopper(self._reason_to_stop(proposer, adapter, deadline), self.interrupt, pen, self.folder)
         scratch = self.folder.path.resolve() / "ray"
         shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
         try:
@@ -100,9 +98,19 @@ class Workers:
         adapter.stop_running(stopper.reason)
         return Ended(interrupted=False, reason=stopper.reason or proposer.ended_because or "every trial is done")
 
-    def _run(
-        self, adapter: "_Adapter", scheduler: TrialScheduler, stopper: "_Stopper", pen: Pen, scratch: Path
-    ) -> None:
+    def _reason_to_stop(
+        self, proposer: Proposer, adapter: "_Adapter", deadline: float | None
+    ) -> Callable[[], str | None]:
+        """What ends all trials at once: a spent budget, or no hope."""
+
+        def reason() -> str | None:
+            if deadline is not None and time.monotonic() >= deadline:
+                return "the time budget is spent"
+            return proposer.must_stop or adapter.hopeless
+
+        return reason
+
+    def _run(self, adapter: "_Adapter", scheduler: TrialScheduler, stopper: Stopper, pen: Pen, scratch: Path) -> None:
         resources = self.study.resources
         # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
         tune.run(
@@ -119,19 +127,12 @@ class Workers:
             stop=stopper,
             max_failures=0,  # `_Adapter` hands a trial out again whose worker died
             raise_on_failed_trial=False,
-            callbacks=[_Starts(pen)],
+            callbacks=[TrialEvents(pen)],
             verbose=0,
         )
 
 
-class _Forgetful:
-    """Leaves nothing of itself in Ray Tune's snapshots of the experiment, which are never read back."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class _Adapter(_Forgetful, Searcher):
+class _Adapter(Forgetful, Searcher):
     """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
 
     def __init__(
@@ -269,47 +270,6 @@ class _Adapter(_Forgetful, Searcher):
 
 
 _METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
-
-
-class _Starts(_Forgetful, tune.Callback):
-    """Writes down when a worker takes a trial up."""
-
-    def __init__(self, pen: Pen) -> None:
-        self._pen = pen
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Called by Ray Tune."""
-        self._pen.write(TrialStarted(number=trial.config["number"]))
-
-
-class _Stopper(_Forgetful, tune.Stopper):
-    """Ends all trials when a budget is spent or a person asks; keeps the heartbeat."""
-
-    def __init__(
-        self, workers: Workers, pen: Pen, proposer: Proposer, adapter: _Adapter, deadline: float | None
-    ) -> None:
-        self._workers = workers
-        self._pen = pen
-        self._proposer = proposer
-        self._adapter = adapter
-        self._deadline = deadline
-        self._beaten = 0.0
-        self.reason = ""
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Single trials are the scheduler's."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Asked by Ray Tune in every round of its loop."""
-        now = time.monotonic()
-        if now - self._beaten > _HEARTBEAT_SECONDS:
-            beat(self._workers.folder)
-            self._beaten = now
-        if self._deadline is not None and now >= self._deadline:
-            self.reason = "the time budget is spent"
-        self.reason = self.reason or self._proposer.must_stop or self._adapter.hopeless or ""
-        return bool(self.reason) or self._pen.failure is not None or self._workers.interrupt.is_set()
 
 
 def _training_seconds(trial: TrialRecord) -> float:
