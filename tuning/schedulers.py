@@ -63,6 +63,8 @@ class NumberedScheduler(FIFOScheduler):
         self._seed = study.search.seed
         self._rule = _make_rule(study)
         self._epochs: dict[int, int] = {}
+        self._over: set[int] = set()
+        """Trials whose last epoch the rule knows: it has forgotten them."""
         self.overdue: set[int] = set()
         """Unfinished trials that were about to be stopped when their driver died."""
 
@@ -97,6 +99,8 @@ class NumberedScheduler(FIFOScheduler):
         """The trial is over; Ray passes its last epoch here and not to `on_trial_result`."""
         number = trial.config["number"]
         self.overdue.discard(number)
+        if number in self._over:  # its driver died between its last epoch and its end
+            return
         if self._objective in result and result["epoch"] > self._epochs[number]:
             self._complete(number, result["epoch"], result)
         else:
@@ -124,6 +128,7 @@ class NumberedScheduler(FIFOScheduler):
 
     def _complete(self, number: int, epoch: int, metrics: Mapping[str, Any]) -> None:
         self._epochs[number] = epoch
+        self._over.add(number)
         self._rule.on_trial_complete(None, _stand_in(number), self._result(epoch, metrics))
 
     def _result(self, epoch: int, metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -18,6 +18,15 @@ def test_the_first_signal_is_a_request_and_former_handlers_come_back(number: sig
 
 
 def test_a_second_ctrl_c_interrupts_at_once() -> None:
+    # A shell starts background jobs with SIGINT ignored; this is about a terminal's.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _interrupt_twice()
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+def _interrupt_twice() -> None:
     with pytest.raises(KeyboardInterrupt), stop_requests() as requested:
         os.kill(os.getpid(), signal.SIGINT)
         assert requested.is_set()
