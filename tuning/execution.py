@@ -1,5 +1,6 @@
 """Ray Tune runs the trials: the journal's adapter between the search and the workers."""
 
+import os
 import shutil
 import threading
 import time
@@ -112,6 +113,9 @@ class Workers:
 
     def _run(self, adapter: "_Adapter", scheduler: TrialScheduler, stopper: Stopper, pen: Pen, scratch: Path) -> None:
         resources = self.study.resources
+        # By default one trial waits at a time: workers would start one after another, and where trials are shorter than
+        # a start, a freed worker takes the waiting trial and the start is broken off, so the pool never fills.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.concurrent)
         # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
         tune.run(
             self.trainable,
