@@ -9,8 +9,11 @@ from torch.nn import functional
 from trainables.data.batches import iterate_batches
 from trainables.training.device import Compute
 
-EVALUATION_BATCH = 512
-"""Images at once without gradients; larger batches were no faster at 28 to 224 pixels."""
+_MOST_AT_ONCE = 512
+"""Examples in a batch without gradients; larger batches were no faster at 28 pixels."""
+
+_VALUES_AT_ONCE = 512 * 3 * 64 * 64
+"""Input values in a batch: larger images come in smaller batches, so that evaluation needs no more than training."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ def evaluate(
     model.eval()
     loss = torch.zeros((), device=compute.device, dtype=torch.float64)
     predictions = []
-    for batch, targets in iterate_batches(images, labels, indices, EVALUATION_BATCH, compute.device, None):
+    for batch, targets in iterate_batches(images, labels, indices, _batch_size(images), compute.device, None):
         with compute.autocast():
             logits = model(batch)
         loss += functional.cross_entropy(logits.float(), targets, reduction="sum").double()
@@ -41,3 +44,7 @@ def evaluate(
     predicted = torch.cat(predictions).cpu()
     correct = int((predicted == labels[indices]).sum())
     return Evaluation(float(loss) / len(indices), predicted, correct / len(indices))
+
+
+def _batch_size(images: torch.Tensor) -> int:
+    return max(16, min(_MOST_AT_ONCE, _VALUES_AT_ONCE // images[0].numel()))
