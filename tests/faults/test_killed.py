@@ -12,7 +12,7 @@ from tuning.journal import TrialStarted
 ONE_WORKER = ("--set", "resources.max_concurrent=1", "--set", "training.max_epochs=4", "--set", "search.trials=10")
 """Trials one after another, so that what the search proposes depends on nothing but the seed."""
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,8 @@ def test_worker_killed_in_mid_epoch(workplace: Disturbed, undisturbed: Disturbed
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
     starts = Counter(event.number for event in workplace.events() if isinstance(event, TrialStarted))
-    assert sum(starts.values()) == 10 + 2  # each kill had one trial taken up again
+    # Each kill had one trial taken up again; one that fell between two trials had none to interrupt.
+    assert 10 + 1 <= sum(starts.values()) <= 10 + 2
     assert set(finishes(workplace.events()).values()) == {1}
     assert set(workplace.child_runs()) == set(range(10))
     assert course(workplace.record()) == course(undisturbed.record())

@@ -9,7 +9,7 @@ from tests.faults.disturbed import Disturbed
 from tests.tuning.tracking.test_faults import Server
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_server_killed_and_restarted_in_mid_study(workplace: Disturbed) -> None:
     server = Server(workplace.folder, workplace.store)
     server.start()
