@@ -58,7 +58,7 @@ class NumberedScheduler(FIFOScheduler):
     """One of Ray's schedulers that is told every epoch of every trial once, whichever driver ran it."""
 
     def __init__(self, study: StudyConfig) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # as Ray left it
         self._objective = study.search.objective
         self._seed = study.search.seed
         self._rule = _make_rule(study)

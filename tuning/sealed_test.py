@@ -61,7 +61,7 @@ def test_champion(folder: StudyFolder, observer: Observer) -> TestReport:
         return report
 
 
-test_champion.__test__ = False  # type: ignore[attr-defined]
+test_champion.__test__ = False  # type: ignore[attr-defined]  # read by pytest
 
 
 def _warn(record: StudyRecord, observer: Observer) -> None:

@@ -42,7 +42,7 @@ def test_trial_is_handed_out_again_until_its_worker_has_died_too_often(tmp_path:
     retention: Any = SimpleNamespace(finish=lambda number, state: None)
     data: Any = SimpleNamespace(names=(), fingerprint="f", cache_entry="e")
     workers = Workers(study, folder, data, pen.write, threading.Event(), concurrent=1)
-    adapter = _Adapter(workers, pen, OneTrial(), (), retention)  # type: ignore[arg-type]
+    adapter = _Adapter(workers, pen, OneTrial(), (), retention)
     for death in range(MAX_WORKER_DEATHS + 1):
         assert adapter.suggest(f"ray{death}")["number"] == 0
         assert adapter.suggest("another") is None  # the one that runs may have to be begun again

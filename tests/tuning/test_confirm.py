@@ -30,7 +30,7 @@ def result(number: int, value: float, state: str = "completed") -> list[Event]:
         EpochEnded(number=number, epoch=e, metrics={"val_accuracy": v, "val_loss": 1 - v})
         for e, v in ((1, value / 2), (2, value))
     ]
-    return [*epochs, TrialFinished(number=number, state=state)]  # type: ignore[arg-type]
+    return [*epochs, TrialFinished(number=number, state=state)]
 
 
 def searched(study: StudyConfig, truth: dict[int, float], noise: float, seed: int) -> list[Event]:

@@ -38,7 +38,7 @@ def _train(retention: Retention, folder: StudyFolder, number: int, value: float,
     for name in ("best.pt", "last.pt"):
         (checkpoints / name).write_text(name)
     retention.observe(number, {"val_accuracy": value, "val_loss": 1.0 - value})
-    retention.finish(number, state)  # type: ignore[arg-type]
+    retention.finish(number, state)
 
 
 def _kept(folder: StudyFolder) -> dict[int, list[str]]:

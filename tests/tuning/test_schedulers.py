@@ -64,7 +64,7 @@ def record(number: int, values: list[float], finished: bool = True) -> TrialReco
     config = TrialConfig.model_validate({"data": {"dataset": "digits"}, "training": {"max_epochs": MAX_EPOCHS}})
     epochs = tuple({"val_accuracy": value} for value in values)
     state = "running" if not finished else "completed" if len(values) == MAX_EPOCHS else "stopped"
-    return TrialRecord(number, "search", {}, config, str(number), {}, state, 0.0, epochs=epochs)  # type: ignore[arg-type]
+    return TrialRecord(number, "search", {}, config, str(number), {}, state, 0.0, epochs=epochs)
 
 
 def cutoffs(scheduler: NumberedScheduler) -> list[str]:

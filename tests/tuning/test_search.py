@@ -64,8 +64,8 @@ class Driver:
             self.events.append(EpochEnded(number=number, epoch=epoch, metrics=metrics))
             self.search.observe(number, epoch, metrics)
         state = ("completed", "stopped", "stopped", "failed")[number % 4]
-        self.events.append(TrialFinished(number=number, state=state))  # type: ignore[arg-type]
-        self.search.finish(number, state)  # type: ignore[arg-type]
+        self.events.append(TrialFinished(number=number, state=state))
+        self.search.finish(number, state)
 
     def run(self, limit: int = 10_000) -> list[TrialProposed]:
         done = []

@@ -33,7 +33,7 @@ def trained(searcher: Searcher) -> Searcher:
 
 def mean_dropout(searcher: Searcher) -> float:
     draws = [searcher.draw(seed) for seed in range(20)]
-    return sum(float(draw.values["model.dropout"]) for draw in draws if draw) / 20  # type: ignore[arg-type]
+    return sum(float(draw.values["model.dropout"]) for draw in draws if draw) / 20
 
 
 @pytest.mark.parametrize(
@@ -96,5 +96,5 @@ def test_every_end_of_a_trial_can_be_told(name: str) -> None:
         known = state in ("completed", "stopped")
         if known:
             searcher.observe(number, 1, 0.5)
-        searcher.finish(number, state, (0.5,) if known else None)  # type: ignore[arg-type]
+        searcher.finish(number, state, (0.5,) if known else None)
     assert searcher.draw(9) is not None

@@ -56,7 +56,7 @@ def test_the_pareto_set_is_smallest_first_and_holds_each_point_once() -> None:
 def test_a_search_with_two_objectives_finds_small_and_accurate_models(searcher: Any) -> None:
     options = {"searcher": searcher, "scheduler": "none", "second_objective": "parameters", "trials": 150}
     study = StudyConfig.model_validate(STUDY | {"search": options})
-    search = Search(study, "f", lambda config: {"parameters": config.model.filters})  # type: ignore[union-attr]
+    search = Search(study, "f", lambda config: {"parameters": config.model.filters})
     dropouts = []
     while (trial := search.ask().trial) is not None:
         accuracy = trial.config["model"]["filters"] / 64 - trial.config["model"]["dropout"]

@@ -83,4 +83,4 @@ def build_trunk(name: str, image_size: int) -> nn.Module:
 
 
 def _build(name: str, **options: Any) -> nn.Module:
-    return models.get_model(name, weights=None, **options)  # type: ignore[no-any-return]
+    return models.get_model(name, weights=None, **options)

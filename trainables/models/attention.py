@@ -29,7 +29,7 @@ class AttentionBlock(nn.Module):
         total = shares[0] * branches[0]
         for share, branch in zip(shares[1:], branches[1:], strict=True):
             total = torch.addcmul(total, share, branch)
-        return self.activation(total)  # type: ignore[no-any-return]
+        return self.activation(total)
 
 
 def build_attention_cnn(config: AttentionCnnConfig, image_shape: MapShape, classes: int) -> nn.Module:

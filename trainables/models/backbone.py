@@ -38,7 +38,7 @@ class Backbone(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits of normalised images, N x C x H x W."""
-        return self.head(self.features(images))  # type: ignore[no-any-return]
+        return self.head(self.features(images))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """What the head gets for normalised images, N x C x H x W: vectors, N x width, or maps, N x c x h x w."""
@@ -162,9 +162,9 @@ def _adapt_channels(trunk: nn.Module, channels: int) -> None:
     replacement = nn.Conv2d(
         channels,
         first.out_channels,
-        first.kernel_size,  # type: ignore[arg-type]
-        stride=first.stride,  # type: ignore[arg-type]
-        padding=first.padding,  # type: ignore[arg-type]
+        first.kernel_size,  # type: ignore[arg-type]  # ints in every 2d convolution
+        stride=first.stride,  # type: ignore[arg-type]  # ints in every 2d convolution
+        padding=first.padding,  # type: ignore[arg-type]  # ints in every 2d convolution
         bias=first.bias is not None,
     )
     parent, _, child = name.rpartition(".")

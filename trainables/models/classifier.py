@@ -31,7 +31,7 @@ class Classifier(nn.Module):
         """Logits of images, N x C x H x W: float in [0, 1], or uint8 in [0, 255]."""
         if images.dtype == torch.uint8:
             images = images.to(self.mean.dtype) / 255
-        return self.body(self.normalize(images))  # type: ignore[no-any-return]
+        return self.body(self.normalize(images))
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """What the body gets for float images in [0, 1]."""

@@ -31,7 +31,7 @@ def _embed_patches(trunk: Any, images: torch.Tensor) -> torch.Tensor:
     """Vision transformer: patches and class token with their positions, N x tokens x width."""
     patches = trunk.conv_proj(images).flatten(2).transpose(1, 2)
     tokens = torch.cat([trunk.class_token.expand(len(images), -1, -1), patches], dim=1)
-    return trunk.encoder.dropout(tokens + trunk.encoder.pos_embedding)  # type: ignore[no-any-return]
+    return trunk.encoder.dropout(tokens + trunk.encoder.pos_embedding)
 
 
 def _class_token(trunk: nn.Module, tokens: torch.Tensor) -> torch.Tensor:

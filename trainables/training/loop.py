@@ -102,7 +102,7 @@ class _Run:
         self._hash = config.canonical_hash(data.fingerprint)
         self._compute: Compute = choose_compute(config.training.precision)
         classifier = build_classifier(config, data)
-        classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no such keyword
         if cache_features and has_fixed_features(classifier, config.augmentation):
             self._task = head_task(classifier, config, data, self._compute)
         else:

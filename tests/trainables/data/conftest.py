@@ -39,7 +39,7 @@ def make_folder(tmp_path: Path) -> MakeFolder:
             for index in range(count):
                 _save_photo(root / folder / f"{index:03d}.jpg", seed=1000 * number + index)
         defaults: dict[str, object] = {"image_size": 16, "cache_dir": tmp_path / "cache"}
-        return DataConfig(dataset="image_folder", root=root, **(defaults | settings))  # type: ignore[arg-type]
+        return DataConfig(dataset="image_folder", root=root, **(defaults | settings))
 
     return make
 

@@ -98,7 +98,7 @@ def test_settings_that_leave_pixels_alone_share_the_entry(two_classes: DataConfi
     assert open_training_entry(two_classes.model_copy(update=update)).folder == first.folder
 
 
-def test_changed_added_and_removed_files_are_noticed(two_classes: DataConfig, save_photo) -> None:  # type: ignore[no-untyped-def]
+def test_changed_added_and_removed_files_are_noticed(two_classes: DataConfig, save_photo) -> None:
     contents = {open_training_entry(two_classes).content}
     name = training_files(two_classes).files[3].name
     save_photo(photos(two_classes) / name, seed=77)

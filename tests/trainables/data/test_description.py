@@ -6,7 +6,7 @@ from trainables.data.description import NearDuplicate, SplitDescription, describ
 from trainables.data.training_data import prepare_training_data
 
 
-def test_description_of_a_folder(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_description_of_a_folder(make_folder) -> None:
     config = make_folder({"train/ants": 8, "train/bees": 8, "val/ants": 2, "val/bees": 2, "test/bees": 3})
     shutil.copy(config.root / "train/ants/003.jpg", config.root / "test/bees/stolen.jpg")
     (config.root / "train/bees/bad.jpg").write_text("no picture")
@@ -37,6 +37,6 @@ def test_split_sizes_are_those_of_training(two_classes: DataConfig) -> None:
     assert description.splits[1].images == len(data.validation_indices)
 
 
-def test_no_test_split(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_no_test_split(make_folder) -> None:
     config = make_folder({"train/ants": 8, "train/bees": 8}, test_fraction=0.0)
     assert describe_data(config).splits[2] == SplitDescription("test", 0, (0, 0))

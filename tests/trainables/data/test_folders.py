@@ -21,14 +21,14 @@ def test_without_test_folder_a_stratified_share_is_sealed(two_classes: DataConfi
     assert sorted(file.label for file in sealed.files) == [0, 0, 1, 1, 1]
 
 
-def test_with_test_folder_nothing_is_taken_from_train(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_with_test_folder_nothing_is_taken_from_train(make_folder) -> None:
     config = make_folder({"train/ants": 4, "train/bees": 4, "test/ants": 2, "test/bees": 3, "val/ants": 1})
     assert len(training_files(config).files) == 9
     assert {name.split("/")[0] for name in names(training_files(config))} == {"train", "val"}
     assert {name.split("/")[0] for name in names(sealed_files(config))} == {"test"}
 
 
-def test_nested_folders_are_searched_and_other_files_passed_over(two_classes: DataConfig, save_photo) -> None:  # type: ignore[no-untyped-def]
+def test_nested_folders_are_searched_and_other_files_passed_over(two_classes: DataConfig, save_photo) -> None:
     root = two_classes.root
     assert root is not None
     save_photo(root / "train/ants/deeper/x.JPG", seed=1)
@@ -40,7 +40,7 @@ def test_nested_folders_are_searched_and_other_files_passed_over(two_classes: Da
     assert len(everything) == 26
 
 
-def test_identity_notices_added_changed_and_removed_files(two_classes: DataConfig, save_photo) -> None:  # type: ignore[no-untyped-def]
+def test_identity_notices_added_changed_and_removed_files(two_classes: DataConfig, save_photo) -> None:
     root = two_classes.root
     assert root is not None
     file = root / training_files(two_classes).files[0].name
@@ -83,7 +83,7 @@ def test_a_link_to_nowhere_stays_in_the_list(two_classes: DataConfig) -> None:
         ({"train/ants": 5, "train/bees": 5, "val/ants": 0}, "val holds no images; remove it"),
     ],
 )
-def test_unusable_folders(make_folder, counts: dict[str, int], message: str) -> None:  # type: ignore[no-untyped-def]
+def test_unusable_folders(make_folder, counts: dict[str, int], message: str) -> None:
     with pytest.raises(DataError, match=message):
         training_files(make_folder(counts))
 

@@ -71,7 +71,7 @@ def test_a_download_that_fails_says_which_files_to_put_where(
 
     for module in (torchvision.datasets.mnist, torchvision.datasets.cifar):
         monkeypatch.setattr(module, "download_and_extract_archive", unreachable)
-    config = DataConfig(dataset=dataset, root=tmp_path / "data")  # type: ignore[arg-type]
+    config = DataConfig(dataset=dataset, root=tmp_path / "data")
     with pytest.raises(DataError, match="Name or service not known") as caught:
         open_training_part(config)
     assert str(tmp_path / "data" / file) in str(caught.value)

@@ -25,7 +25,7 @@ def test_splits_of_a_folder(two_classes: DataConfig) -> None:
     assert data.image_shape == (3, 16, 16)
 
 
-def test_a_given_validation_folder_is_the_validation_split(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_a_given_validation_folder_is_the_validation_split(make_folder) -> None:
     config = make_folder(
         {"train/ants": 4, "train/bees": 4, "val/ants": 2, "val/bees": 3, "test/ants": 1}, validation_fraction=0.0
     )
@@ -36,13 +36,13 @@ def test_a_given_validation_folder_is_the_validation_split(make_folder) -> None:
     assert open_test_data(config).names == ("test/ants/000.jpg",)
 
 
-def test_no_validation_at_all(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_no_validation_at_all(make_folder) -> None:
     config = make_folder({"train/ants": 4, "train/bees": 4}, validation_fraction=0.0)
     with pytest.raises(DataError, match="validation_fraction is 0 and there is no folder val/"):
         prepare_training_data(config)
 
 
-def test_too_few_images_for_validation(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_too_few_images_for_validation(make_folder) -> None:
     with pytest.raises(DataError, match="class 'bees' has too few images for the validation split: 1"):
         prepare_training_data(make_folder({"train/ants": 9, "train/bees": 2}))
 
@@ -55,7 +55,7 @@ def test_train_fraction_takes_a_share_of_the_training_images_only(two_classes: D
     assert half.labels[half.train_indices].bincount().tolist() == [3, 5]
 
 
-def test_no_test_split(make_folder) -> None:  # type: ignore[no-untyped-def]
+def test_no_test_split(make_folder) -> None:
     config = make_folder({"train/ants": 4, "train/bees": 4}, test_fraction=0.0)
     assert len(prepare_training_data(config).labels) == 8
     with pytest.raises(DataError, match="the test split is empty: data.test_fraction is 0"):

@@ -41,7 +41,7 @@ def test_full_strength_changes_every_image(name: str) -> None:
         ("posterize", 0.5, lambda x: reference.posterize((x * 255).round().byte(), 5) / 255),
     ],
 )
-def test_operations_agree_with_torchvision(name: str, strength: float, expected) -> None:  # type: ignore[no-untyped-def]
+def test_operations_agree_with_torchvision(name: str, strength: float, expected) -> None:
     ours = OPERATIONS[name](pictures(), strengths(strength))
     theirs = torch.stack([expected(image) for image in pictures()])
     assert (ours - theirs).abs().max() < 0.006

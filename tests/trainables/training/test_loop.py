@@ -33,7 +33,7 @@ def _trial(data_config: DataConfig, **sections: dict[str, object]) -> TrialConfi
         "training": {"max_epochs": 4, "checkpoint_seconds": 0.0, "precision": "fp32"},
     }
     for name, section in sections.items():
-        base[name] = section if "name" in section and name == "model" else {**base[name], **section}  # type: ignore[dict-item]
+        base[name] = section if "name" in section and name == "model" else {**base[name], **section}
     return TrialConfig.model_validate(base)
 
 

@@ -46,7 +46,7 @@ def test_every_factor_lies_between_nought_and_one(
 )
 def test_schedules_agree_with_torchs_own(config: dict[str, object], reference: object) -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    scheduler = reference(optimizer)  # type: ignore[operator]
+    scheduler = reference(optimizer)
     expected = []
     for _ in range(10):
         expected.append(optimizer.param_groups[0]["lr"])
