@@ -3,16 +3,18 @@
     python benchmarks/sleeping_trials.py
 
 The search (random), the journal, the scheduler, the mirror to MLflow and Ray are the service's own; only what a worker
-does is replaced. The steady state begins when every worker has ended its first trial and ends when the first worker
-finds nothing more to do; start-up is stated apart. Prints a table and, as the last line, one JSON object.
+does is replaced. The steady state begins when as many trials run as there are CPUs for and ends when the last trial
+begins; start-up is stated apart. Prints a table and, as the last line, one JSON object.
 """
 
 import argparse
+import itertools
 import json
 import os
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from trainables.data.training_data import prepare_training_data
 from tuning.cluster import concurrent_trials, connect
 from tuning.execution import Workers
 from tuning.feasibility import Feasibility
-from tuning.journal import StudyOpened, TrialFinished, read_events
+from tuning.journal import StudyOpened, TrialFinished, TrialStarted, read_events
 from tuning.layout import StudyFolder
 from tuning.lock import hold
 from tuning.observer import Silent
@@ -56,8 +58,20 @@ class Sleeper(tune.Trainable):
 SECONDS = 1.0
 
 
-def run(folder: StudyFolder, trials: int) -> list[float]:
-    """Run the trials and return when each ended, in seconds since the driver began."""
+@dataclass(frozen=True)
+class Change:
+    """A trial has begun or ended."""
+
+    seconds: float
+    """Since the driver began."""
+    running: int
+    """Trials from now on."""
+    ended: int
+    """Trials so far."""
+
+
+def run(folder: StudyFolder, trials: int) -> list[Change]:
+    """Run the trials and return what happened when."""
     study = StudyConfig.model_validate(
         {
             "name": folder.name,
@@ -89,8 +103,13 @@ def run(folder: StudyFolder, trials: int) -> list[float]:
             workers = Workers(study, folder, data, recorder.record, threading.Event(), concurrent, Sleeper)
             workers.run(search, make_scheduler(study, ()), (), keep_checkpoints=1, deadline=None)
         mirror.close(60.0)
-    ends = [event.time for event, _ in read_events(folder.journal) if isinstance(event, TrialFinished)]
-    return [end - opening.time for end in ends]
+    changes, running, ended = [], 0, 0
+    for event, _ in read_events(folder.journal):
+        if isinstance(event, TrialStarted | TrialFinished):
+            over = isinstance(event, TrialFinished)
+            running, ended = running + (-1 if over else 1), ended + over
+            changes.append(Change(event.time - opening.time, running, ended))
+    return changes
 
 
 def main() -> None:
@@ -104,23 +123,25 @@ def main() -> None:
     os.environ["TUNE_CPUS"] = str(options.cpus)
     with tempfile.TemporaryDirectory() as temporary:
         processor = time.process_time()
-        ends = run(StudyFolder(Path(temporary) / "studies", "sleeping"), options.trials)
+        changes = run(StudyFolder(Path(temporary) / "studies", "sleeping"), options.trials)
         processor = time.process_time() - processor
-    first, last = ends[options.cpus - 1], ends[-options.cpus]
-    steady = len(ends) - 2 * options.cpus + 1
+    first = next(change for change in changes if change.running == options.cpus)
+    last = [now for before, now in itertools.pairwise(changes) if now.running > before.running][-1]
+    steady = last.ended - first.ended
     ideal = steady * SECONDS / options.cpus
     result = {
-        "start_up": first,
+        "start_up": first.seconds,
+        "ended_in_start_up": first.ended,
         "steady_trials": steady,
-        "steady_seconds": last - first,
+        "steady_seconds": last.seconds - first.seconds,
         "ideal_seconds": ideal,
-        "efficiency": ideal / (last - first),
-        "total_seconds": ends[-1],
-        "driver_cpu_per_trial": processor / len(ends),
+        "efficiency": ideal / (last.seconds - first.seconds),
+        "total_seconds": changes[-1].seconds,
+        "driver_cpu_per_trial": processor / options.trials,
     }
     for name, value in result.items():
         print(f"{name:22s} {value:9.3f}")
-    print(json.dumps({"benchmark": "sleeping_trials", "trials": len(ends), "cpus": options.cpus, **result}))
+    print(json.dumps({"benchmark": "sleeping_trials", "trials": options.trials, "cpus": options.cpus, **result}))
 
 
 if __name__ == "__main__":
