@@ -108,7 +108,8 @@ def _problem_with_file(uri: str) -> str | None:
 
 
 def _read(path: Path) -> None:
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0)) as connection:
+    """Not in read-only mode: the first to read after a kill in mid-transaction has to roll that back."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 

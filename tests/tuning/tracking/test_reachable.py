@@ -1,5 +1,6 @@
 """An MLflow that cannot be used is refused before a study starts."""
 
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -73,6 +74,28 @@ def test_a_locked_database_will_do(tmp_path, uri):
     blocker.execute("BEGIN EXCLUSIVE")
     check_reachable(uri)
     blocker.close()
+
+
+_DIE_IN_MID_TRANSACTION = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("PRAGMA cache_size = 1")  # pages reach the file before the transaction ends
+connection.executemany("INSERT INTO experiment_tags VALUES (?, ?, 0)", [(str(n), "x" * 1000) for n in range(200)])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_database_whose_writer_was_killed_is_repaired(tmp_path, uri):
+    path = tmp_path / "mlflow.db"
+    killed = subprocess.run([sys.executable, "-c", _DIE_IN_MID_TRANSACTION, str(path)], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    journal = tmp_path / "mlflow.db-journal"
+    assert journal.exists()
+    check_reachable(uri)
+    assert not journal.exists()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM experiment_tags").fetchone() == (0,)
+    connection.close()
 
 
 def test_a_read_only_database_will_do(tmp_path, uri):
