@@ -1,6 +1,5 @@
 """`run` and `resume`: start a study, or take one up again."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -27,6 +26,13 @@ def run(
         Literal["auto"] | None,
         typer.Option(help="`auto`: go on with the study if there is one of this name.", show_default=False),
     ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes",
+            help="With `--resume auto`: go on by the file as it is now, where results stay comparable.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run a study file: search, keep the champion, register it."""
@@ -37,53 +43,36 @@ def run(
     from tuning.catalogue import require_free_name
     from tuning.layout import StudyFolder
 
+    if accept_changes and resume is None:
+        raise InputError("--accept-changes is for a study that goes on: give --resume auto with it")
     given = {"name": name, "search.trials": trials, "search.time_budget": time_budget}
     overrides = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     config = load_study(file, overrides)
     folder = StudyFolder(storage, config.name)
     goes_on = resume == "auto" and folder.journal.exists()
-    more = _extension(folder, config) if goes_on else None
-    if more is None:
+    if goes_on:
+        config = _going_on(folder, config, accept_changes)
+    else:
         require_free_name(storage, config.name)
     with result_alone(json) as show:
         with watch(on_stderr=json, journal=folder.journal if goes_on else None) as observer:
             from tuning.study import Places, resume_study, run_study
 
             places = Places(storage, tracking_uri, address)
-            if more is None:
-                run_study(config, places, observer)
+            if goes_on:
+                resume_study(config.name, places, observer, changed=config)
             else:
-                resume_study(config.name, places, observer, more_trials=more.trials, more_seconds=more.seconds)
+                run_study(config, places, observer)
         print_summary(storage, config.name, show if json else None)
 
 
-@dataclass(frozen=True)
-class _Extension:
-    """What a study file asks for beyond what the study of its name was begun with."""
-
-    trials: int
-    seconds: float
-
-
-def _extension(folder: "StudyFolder", config: "StudyConfig") -> _Extension:
-    """Compare a study file with the study that is to go on.
-
-    Raises:
-        InputError: more than the budget has changed; says what.
-    """
+def _going_on(folder: "StudyFolder", config: "StudyConfig", accept_changes: bool) -> "StudyConfig":
+    """The configuration of the study that is to go on, given its file as it is now."""
     from cli.studies import open_study
-    from tuning.changes import study_changes
+    from tuning.changes import going_on
 
     begun = open_study(folder.storage, folder.name).record.config
-    changes = study_changes(begun, config)
-    if changes:
-        listed = "\n".join(f"  {change}" for change in changes)
-        raise InputError(
-            f"study {config.name!r} was begun with other settings, and its results would not be comparable:\n{listed}\n"
-            f"Give the new settings another --name, or go on with the former ones by `tune-cli resume {config.name}`"
-        )
-    seconds = (config.search.time_budget or 0.0) - (begun.search.time_budget or 0.0)
-    return _Extension(max(0, config.search.trials - begun.search.trials), max(0.0, seconds))
+    return going_on(begun, config, accept_changes=accept_changes)
 
 
 def resume(

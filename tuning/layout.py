@@ -1,9 +1,12 @@
 """Where a study keeps what: `STORAGE/NAME/`."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 DEFAULT_STORAGE = Path("studies")
+REGISTERED = ".registered"
+"""Folder beside the studies for weights that were fetched from MLflow's registry."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,9 @@ class StudyFolder:
     def trial_checkpoints(self, number: int) -> Path:
         """Folder of one trial's checkpoints."""
         return self.checkpoints / f"{number:05d}"
+
+    def registered(self, model_uri: str) -> Path:
+        """Folder of the weights of a registered model, `models:/NAME@champion`; one for all studies."""
+        return (
+            self.storage.resolve() / REGISTERED / re.sub(r"[^A-Za-z0-9._-]+", "-", model_uri.removeprefix("models:/"))
+        )

@@ -1,7 +1,6 @@
 """Pre-trained weights that a study names: found, fetched and checked by the driver before any worker starts."""
 
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -53,8 +52,7 @@ def _local(weights: Value, tracking_uri: str, folder: StudyFolder) -> Value:
     if not isinstance(weights, str):
         return weights
     if weights.startswith("models:/"):
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", weights.removeprefix("models:/"))
-        return str(resolve_model_uri(weights, tracking_uri, folder.storage.resolve() / ".registered" / name))
+        return str(resolve_model_uri(weights, tracking_uri, folder.registered(weights)))
     path = Path(weights).expanduser()
     return str(path.resolve()) if path.is_file() else weights
 

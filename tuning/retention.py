@@ -4,10 +4,11 @@ import shutil
 from collections.abc import Sequence
 
 from search_spaces.schema import StudyConfig
-from trainables.training.checkpoint import remove_resumable
+from trainables.errors import InputError
+from trainables.training.checkpoint import has_best, remove_resumable
 from tuning.journal import FINISHED, ChampionPicked, TrialProposed, TrialState, read_events
 from tuning.layout import StudyFolder
-from tuning.record import TrialRecord
+from tuning.record import StudyRecord, TrialRecord
 from tuning.trade_offs import Point, pareto
 
 
@@ -86,3 +87,20 @@ class Retention:
         folder = self._folder.trial_checkpoints(number)
         if folder.exists():
             shutil.rmtree(folder)
+
+
+def require_weights(folder: StudyFolder, record: StudyRecord, top: int) -> None:
+    """Check that each of the `top` best trials can be champion.
+
+    Raises:
+        InputError: the weights of one were deleted.
+    """
+    best = [trial.number for trial in record.ranked[:top]]
+    kept = [number for number in best if has_best(folder.trial_checkpoints(number))]
+    if kept != best:
+        gone = ", ".join(str(number) for number in best if number not in kept)
+        raise InputError(
+            f"confirm.top: {top} of the best trials are to be retrained, and any of them may turn out champion, but "
+            f"the weights of trial {gone} were not kept (search.keep_checkpoints was "
+            f"{record.config.search.keep_checkpoints}); {len(kept)} of them have theirs"
+        )

@@ -11,7 +11,7 @@ import numpy as np
 from search_spaces.composition import compose
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
-from trainables.errors import InfeasibleError, StudyFailedError
+from trainables.errors import InfeasibleError
 from tuning.budget import Budget
 from tuning.domains import Space
 from tuning.grid import Grid
@@ -94,11 +94,7 @@ class Search:
         return self._budget.spent
 
     def ask(self) -> Proposal:
-        """The next new trial, with whatever infeasible ones were met before it.
-
-        Raises:
-            StudyFailedError: the search met nothing but infeasible configurations; with the commonest reason.
-        """
+        """The next new trial, with whatever infeasible ones were met before it."""
         events: list[TrialProposed | TrialFinished] = []
         while self.ended_because is None:
             candidate = self._next_candidate()
@@ -216,12 +212,12 @@ class Search:
         self._proposals += 1
 
     def _set_aside(self, candidate: _Candidate, reason: str) -> tuple[TrialProposed, TrialFinished]:
-        """Record an infeasible configuration; give up when there seems to be nothing else."""
+        """Record an infeasible configuration; propose no more when there seems to be nothing else."""
         trial = self._propose(candidate, {})
         self.finish(trial.number, "infeasible")
         self._infeasible_in_a_row.append(reason)
         if len(self._infeasible_in_a_row) >= _INFEASIBLE_IN_A_ROW:
-            raise StudyFailedError(_nothing_feasible(self._infeasible_in_a_row))
+            self._exhausted = _nothing_feasible(self._infeasible_in_a_row)
         return trial, TrialFinished(number=trial.number, state="infeasible", reason=reason)
 
     def _seed(self, attempt: int) -> int:

@@ -29,6 +29,7 @@ from tuning.observer import Observer
 from tuning.pretrained import fetch_and_check, with_local_weights
 from tuning.record import StudyRecord, TrialRecord, read_record
 from tuning.recorder import Recorder
+from tuning.retention import require_weights
 from tuning.schedulers import make_scheduler
 from tuning.search import Search
 from tuning.search_checks import check_search
@@ -74,24 +75,35 @@ def resume_study(
     places: Places,
     observer: Observer,
     *,
+    changed: StudyConfig | None = None,
     more_trials: int = 0,
     more_seconds: float = 0.0,
 ) -> StudyRecord:
-    """Finish an interrupted study or extend a finished one; without an extension a finished one is returned as it is.
+    """Finish an interrupted study or extend a finished one; one that has nothing left to do is returned as it is.
+
+    Args:
+        name: of the study.
+        places: where it is.
+        observer: told what happens.
+        changed: its configuration from now on (`tuning.changes.going_on`); None leaves it as it was.
+        more_trials: trials to add.
+        more_seconds: time to add to its time budget, if it has one.
 
     Raises:
-        InputError: no such study, another driver works on it, a newer version of this program began it, or its images
-            have changed.
+        InputError: no such study, another driver works on it, a newer version of this program began it, its images
+            have changed, or the weights of a trial that is to be confirmed were deleted.
         StudyFailedError, StudyInterruptedError: as `run_study`.
     """
     folder = find_study(places.storage, name)
     with hold(folder):
         record = read_record(folder.journal)
         require_known_version(folder.name, record.version)
-        if record.state == "finished" and record.champion_model and not more_trials and not more_seconds:
+        config = _extended(changed or record.config, more_trials, more_seconds)
+        if record.state == "finished" and _champion_is_registered(record) and config == record.config:
             observer.phase(f"study {name} is finished already: {record.reason}")
             return record
-        config = _extended(record.config, more_trials, more_seconds)
+        if config.confirm.top > record.config.confirm.top:
+            require_weights(folder, record, config.confirm.top)
         prepared = _prepare(config, folder, places, observer)
         if prepared.data.fingerprint != record.data_fingerprint:
             raise InputError(
@@ -220,6 +232,14 @@ def _conclude(study: _Prepared, recorder: Recorder, ended: Ended) -> StudyRecord
                 f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.reference}`"
             )
     return recorder.study()
+
+
+def _champion_is_registered(record: StudyRecord) -> bool:
+    """MLflow may have refused the model, or a person have picked another trial since."""
+    champion = recommended(record)
+    return (
+        champion is not None and record.champion_model is not None and record.champion_model.number == champion.number
+    )
 
 
 @contextmanager

@@ -109,6 +109,17 @@ def test_resume_auto_refuses_a_file_that_has_changed(tmp_path: Path, study, run_
     assert "ray" not in finished.modules
 
 
+def test_changes_are_accepted_in_a_study_that_goes_on(tmp_path: Path, study, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_GOOD)
+    finished = run_cli("run", "study.yaml", "--name", "digits-cnn", "--accept-changes")
+    assert finished.code == 2
+    assert "give --resume auto with it" in finished.err
+    finished = run_cli("run", "study.yaml", "--name", "digits-cnn", "--resume", "auto", "--accept-changes")
+    assert finished.code == 2
+    assert "training.max_epochs: was 4, is 1 (refused: " in finished.err
+    assert "ray" not in finished.modules
+
+
 @pytest.mark.parametrize("arguments", [["--trials", "5"], ["--trials", "+0"], ["--time-budget", "soon"]])
 def test_resume_asks_for_what_to_add(arguments: list[str], study, run_cli) -> None:
     finished = run_cli("resume", "digits-cnn", *arguments)

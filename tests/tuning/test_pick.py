@@ -29,6 +29,7 @@ from tuning.lock import hold
 from tuning.observer import Silent
 from tuning.pick import Limits, Picked, pick_champion, trials_within
 from tuning.record import read_record
+from tuning.study import Places, resume_study
 from tuning.tracking import TrackingError
 
 _CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}, "model": {"name": "softmax_regression"}})
@@ -43,7 +44,7 @@ def _write_study(storage: Path, fingerprint: str = "f", **search: Any) -> StudyF
         "name": "s",
         "data": {"dataset": "digits"},
         "model": {"name": "softmax_regression"},
-        "search": search,
+        "search": {"trials": len(_TRIALS), **search},
         "space": {"optimizer.learning_rate": {"low": 1e-3, "high": 1e-2}},
     }
     events: list[Event] = [StudyOpened(version="0", study=study, data_fingerprint=fingerprint, host="h", pid=1)]
@@ -148,6 +149,46 @@ def test_a_pick_that_mlflow_does_not_take_stands_and_can_be_repeated(
     assert record.picked is not None
     assert record.champion_model is None
     assert _pick(folder, Limits(parameters=450)).model_uri == "models:/s/4"
+
+
+def test_resume_registers_a_pick_that_mlflow_did_not_take(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> ChampionLogged:
+        raise TrackingError("it is down")
+
+    _pick(folder, Limits(parameters=500))  # trial 2 is registered
+    with monkeypatch.context() as patched:
+        patched.setattr(pick, "register_champion", refuse)
+        with pytest.raises(StudyFailedError):
+            _pick(folder, Limits(parameters=450))
+    places = Places(folder.storage, f"sqlite:///{folder.storage / 'mlflow.db'}")
+    record = resume_study("s", places, Silent())
+    assert record.champion_model is not None
+    assert record.champion_model.number == 4
+    assert record.state == "finished"
+    events = folder.journal.read_bytes()
+    resume_study("s", places, Silent())
+    assert folder.journal.read_bytes() == events  # nothing is left to do
+
+
+def test_a_study_goes_on_by_the_settings_it_is_given(folder: StudyFolder) -> None:
+    _pick(folder, Limits(parameters=450))
+    begun = read_record(folder.journal).config
+    search = begun.search.model_copy(update={"patience": 2, "keep_checkpoints": 1})
+    changed = begun.model_copy(update={"search": search})
+    places = Places(folder.storage, f"sqlite:///{folder.storage / 'mlflow.db'}")
+    resume_study("s", places, Silent(), changed=changed)
+    assert read_record(folder.journal).config == changed
+
+
+def test_no_trial_is_confirmed_whose_weights_are_gone(folder: StudyFolder) -> None:
+    begun = read_record(folder.journal).config
+    changed = begun.model_copy(update={"confirm": begun.confirm.model_copy(update={"top": 2})})
+    places = Places(folder.storage, f"sqlite:///{folder.storage / 'mlflow.db'}")
+    with pytest.raises(
+        InputError, match=r"confirm\.top: 2 .* weights of trial 1 were not kept .* 1 of them have theirs"
+    ):
+        resume_study("s", places, Silent(), changed=changed)
+    assert read_record(folder.journal).config == begun
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The search over random spaces: what every proposal owes, and that a rebuilt search goes on as if nothing happened."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from search_spaces.composition import is_active, parameter_order
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
-from trainables.errors import InfeasibleError, StudyFailedError
+from trainables.errors import InfeasibleError
 from tuning.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed, TrialStarted
 from tuning.record import TrialRecord, fold
 from tuning.search import Proposal, Search
@@ -192,12 +193,15 @@ def test_tpe_learns_to_keep_away_from_the_infeasible() -> None:
     assert wasted < 60  # chance alone would waste about 270
 
 
-def test_a_space_with_nothing_feasible_fails_with_the_commonest_reason() -> None:
+def test_a_space_with_nothing_feasible_ends_the_search_with_the_commonest_reason() -> None:
     def check(config: TrialConfig) -> dict[str, int]:
         raise InfeasibleError("blocks" if getattr(config.model, "filters", 0) != 4 else "filters")
 
-    with pytest.raises(StudyFailedError, match=r"because: blocks.*tune-cli plan"):
-        Driver(make_study(), check).run()
+    driver = Driver(make_study(), check)
+    assert driver.run() == []
+    assert re.search(r"because: blocks.*tune-cli plan", driver.search.ended_because or "")
+    assert {trial.state for trial in driver.trials()} == {"infeasible"}  # all of them are on record
+    assert len(driver.trials()) == 100
 
 
 def test_a_discrete_space_is_tried_to_the_last_configuration() -> None:
