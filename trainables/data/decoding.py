@@ -1,4 +1,4 @@
-"""One image, from a file or an array, to uint8 channels x height x width. No torch: decoding processes start quickly.
+"""One image, from a file or an array, to uint8 height x width x channels. No torch: decoding processes start quickly.
 
 What is read and how: EXIF rotation is applied; transparency is laid on white, as a browser shows it; 16-bit greys keep
 their upper eight bits; CMYK and palettes become RGB; of an animation the first frame counts.
@@ -54,14 +54,14 @@ class DecodedFiles:
     """The readable ones among some files."""
 
     images: NDArray[np.uint8]
-    """n x C x H x W."""
+    """n x H x W x C."""
     positions: tuple[int, ...]
     """Where each image stood among the files asked for."""
     unreadable: tuple[UnreadableFile, ...]
 
 
 def decode_file(path: Path, image_format: ImageFormat) -> NDArray[np.uint8]:
-    """Read one file, any format Pillow knows, as C x H x W.
+    """Read one file, any format Pillow knows, as H x W x C.
 
     Raises:
         Exception: whatever Pillow finds wrong with the file; it has no common base class.
@@ -76,7 +76,7 @@ def decode_file(path: Path, image_format: ImageFormat) -> NDArray[np.uint8]:
 
 
 def fit_image(image: Image.Image, image_format: ImageFormat) -> NDArray[np.uint8]:
-    """Convert and resize (bilinear, over all source pixels) to C x H x W.
+    """Convert and resize (bilinear, over all source pixels) to H x W x C.
 
     Raises:
         ValueError: pixels are floating-point numbers, whose range nobody states.
@@ -87,7 +87,7 @@ def fit_image(image: Image.Image, image_format: ImageFormat) -> NDArray[np.uint8
         box = _centre_square(*image.size) if image_format.resize == "crop" else None
         image = image.resize(target, Image.Resampling.BILINEAR, box=box)
     pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
 
 def _centre_square(width: int, height: int) -> tuple[float, float, float, float]:
@@ -120,7 +120,7 @@ def decode_files(root: Path, names: Sequence[str], image_format: ImageFormat) ->
             unreadable.append(UnreadableFile(name, _reason(error)))
         else:
             positions.append(position)
-    shape = (0, image_format.channels, image_format.size, image_format.size)
+    shape = (0, image_format.size, image_format.size, image_format.channels)
     stacked = np.stack(images) if images else np.empty(shape, np.uint8)
     return DecodedFiles(stacked, tuple(positions), tuple(unreadable))
 

@@ -72,7 +72,7 @@ def describe_data(config: DataConfig, progress: Progress | None = None) -> DataD
     }
     return DataDescription(
         dataset=config.dataset,
-        image_shape=(int(entry.images.shape[1]), int(entry.images.shape[2]), int(entry.images.shape[3])),
+        image_shape=(int(entry.images.shape[3]), int(entry.images.shape[1]), int(entry.images.shape[2])),
         classes=entry.classes,
         splits=tuple(_describe(name, split, len(entry.classes)) for name, split in splits.items()),
         unreadable=(*entry.unreadable, *sealed.unreadable),

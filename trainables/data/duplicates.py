@@ -15,10 +15,10 @@ _AT_ONCE = 1024
 
 
 def thumbnails(images: NDArray[np.uint8]) -> Tensor:
-    """N x C x H x W images to float32 N x 256 grey thumbnails of mean 0 and length 1; flat images become zeros."""
+    """N x H x W x C images to float32 N x 256 grey thumbnails of mean 0 and length 1; flat images become zeros."""
     rows = [torch.empty(0, _SIDE * _SIDE)]
     for start in range(0, len(images), _AT_ONCE):
-        grey = torch.from_numpy(np.asarray(images[start : start + _AT_ONCE])).float().mean(dim=1, keepdim=True)
+        grey = torch.from_numpy(np.asarray(images[start : start + _AT_ONCE])).float().mean(dim=3)[:, None]
         small = F.interpolate(grey, size=(_SIDE, _SIDE), mode="bilinear", antialias=True).flatten(1)
         rows.append(F.normalize(small - small.mean(dim=1, keepdim=True), eps=1e-3))
     return torch.cat(rows)

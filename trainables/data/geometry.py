@@ -1,8 +1,12 @@
 """Where an augmented image's pixels come from. Whole batches; every image draws its own numbers."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit
 from torch import Tensor
@@ -14,11 +18,48 @@ def uniform(generator: torch.Generator, count: int, low: float, high: float, dev
     return (low + (high - low) * drawn).to(device)
 
 
+class _Piece(NamedTuple):
+    target: slice
+    source: slice
+    """In the mirrored image if `mirrored`."""
+    mirrored: bool
+
+
+def _pieces(length: int, shift: int, mirrored: bool) -> Iterator[_Piece]:
+    """What is left of a shifted image and, where it was, a piece of its reflection."""
+    if shift >= 0:
+        yield _Piece(slice(0, length - shift), slice(shift, length), mirrored)
+    if shift > 0:
+        yield _Piece(slice(length - shift, length), slice(1, shift + 1), not mirrored)
+    if shift < 0:
+        yield _Piece(slice(-shift, length), slice(0, length + shift), mirrored)
+        yield _Piece(slice(0, -shift), slice(length - 1 + shift, length - 1), not mirrored)
+
+
+@dataclass(frozen=True, eq=False)
+class _Moves:
+    """What happens to each image along one axis: index i is taken from i + shift, in the mirrored image if so."""
+
+    shifts: Tensor
+    mirrored: Tensor
+
+    def sources(self, length: int) -> Tensor:
+        """N x length: the index that each row or column is taken from."""
+        index = _reflect(torch.arange(length, device=self.shifts.device) + self.shifts[:, None], length)
+        return torch.where(self.mirrored[:, None], length - 1 - index, index)
+
+    def pieces(self, length: int) -> list[list[_Piece]]:
+        """The same for each image as one or two slices."""
+        moves = zip(self.shifts.tolist(), self.mirrored.tolist(), strict=True)
+        return [list(_pieces(length, shift, mirrored)) for shift, mirrored in moves]
+
+
 @dataclass(frozen=True)
 class FlipAndShift:
     """Mirror with some probability, then shift by up to `padding` pixels over a reflected border.
 
-    Both only choose which row and column a pixel is taken from, so one pass over rows and one over columns does all.
+    Pixels are only copied, so that every device gives the same: the processor copies rectangles, image by image, and a
+    GPU picks all pixels at once.
     """
 
     horizontal: float
@@ -26,33 +67,44 @@ class FlipAndShift:
     padding: int
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """N x C x H x W of any type to the same."""
-        if self.vertical or self.padding:
-            images = _take_rows(images, self._sources(images, 2, self.vertical, generator))
-        if self.horizontal or self.padding:
-            columns = self._sources(images, 3, self.horizontal, generator)
-            images = images.gather(3, columns[:, None, None, :].expand_as(images))
-        return images
+        """N x C x H x W of any type to the same; the result is channels_last."""
+        rows = self._draw(images, self.vertical, generator)
+        columns = self._draw(images, self.horizontal, generator)
+        if images.device.type == "cpu" and self.padding < min(images.shape[2:]):
+            return _copy_rectangles(images, rows, columns)
+        return _pick_pixels(images, rows, columns)
 
-    def _sources(self, images: Tensor, axis: int, flip: float, generator: torch.Generator) -> Tensor:
-        """N x length: the index each row (or column) is taken from."""
-        count, length, device = len(images), images.shape[axis], images.device
-        index = torch.arange(length, device=device).expand(count, length)
-        if self.padding:
-            shift = uniform(generator, count, -self.padding, self.padding + 1, device).floor().long()
-            index = _reflect(index + shift[:, None], length)
+    def _draw(self, images: Tensor, flip: float, generator: torch.Generator) -> _Moves:
+        count, device, padding = len(images), images.device, self.padding
+        shifts = torch.zeros(count, dtype=torch.long, device=device)
+        mirrored = torch.zeros(count, dtype=torch.bool, device=device)
+        if padding:
+            shifts = uniform(generator, count, -padding, padding + 1, device).floor().long()
         if flip:
             mirrored = uniform(generator, count, 0, 1, device) < flip
-            index = torch.where(mirrored[:, None], length - 1 - index, index)
-        return index
+        return _Moves(shifts, mirrored)
 
 
-def _take_rows(images: Tensor, rows: Tensor) -> Tensor:
-    """Row `rows[n, y]` of image n to its row y: whole rows are copied, five times faster than `gather` picks pixels."""
-    count, channels, height, width = images.shape
-    first_row = torch.arange(count * channels, device=images.device).view(count, channels, 1) * height
-    chosen = (first_row + rows[:, None, :]).flatten()
-    return images.reshape(-1, width).index_select(0, chosen).view(count, channels, height, width)
+def _copy_rectangles(images: Tensor, rows: _Moves, columns: _Moves) -> Tensor:
+    """By numpy: torch would share every one of these small copies among its threads and wait for them."""
+    pixels = images.permute(0, 2, 3, 1)
+    as_is, mirror = pixels.numpy(), pixels.flip(2).numpy()
+    moved = torch.empty(pixels.shape, dtype=pixels.dtype)
+    height, width = images.shape[2:]
+    parts = zip(moved.numpy(), as_is, mirror, rows.pieces(height), columns.pieces(width), strict=True)
+    for target, image, mirror_image, down, across in parts:
+        for row, column in product(down, across):
+            source = mirror_image if column.mirrored else image
+            source = source[::-1] if row.mirrored else source
+            target[row.target, column.target] = source[row.source, column.source]
+    return moved.permute(0, 3, 1, 2)
+
+
+def _pick_pixels(images: Tensor, rows: _Moves, columns: _Moves) -> Tensor:
+    count, _, height, width = images.shape
+    image = torch.arange(count, device=images.device)[:, None, None]
+    picked = images.permute(0, 2, 3, 1)[image, rows.sources(height)[:, :, None], columns.sources(width)[:, None, :]]
+    return picked.permute(0, 3, 1, 2)
 
 
 def _reflect(index: Tensor, length: int) -> Tensor:
@@ -72,7 +124,6 @@ class RandomResizedCrop:
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """N x C x H x W to the same; the result is channels_last."""
         boxes = self._boxes(images, generator)
-        images = interleave(images)
         return _resample_each(images, boxes) if images.device.type == "cpu" else _resample_all(images, boxes)
 
     def _boxes(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -90,16 +141,16 @@ class RandomResizedCrop:
 def _resample_each(images: Tensor, boxes: Tensor) -> Tensor:
     """Image by image: torch's vectorised kernel for interleaved bytes is ten times faster than a sampling grid."""
     height, width = images.shape[2:]
-    resized = [
-        F.interpolate(
-            images[row : row + 1, :, top : top + h, left : left + w],
-            size=(height, width),
-            mode="bilinear",
-            antialias=True,  # changes nothing, since boxes are only enlarged, and has the fast kernel
-        )
-        for row, (top, left, h, w) in enumerate(boxes.tolist())
-    ]
-    return torch.cat(resized).clamp_(0, 1) if images.is_floating_point() else torch.cat(resized)
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    resized = []
+    for image, (top, left, h, w) in zip(pixels, boxes.tolist(), strict=True):
+        # Cut by numpy: torch would share the small copy among its threads and wait for them.
+        box = torch.from_numpy(np.ascontiguousarray(image[top : top + h, left : left + w]))
+        # As boxes are only enlarged, antialiasing changes nothing; the kernel for bytes asks for it.
+        enlarged = F.interpolate(box.permute(2, 0, 1)[None], (height, width), mode="bilinear", antialias=True)
+        resized.append(enlarged.permute(0, 2, 3, 1))
+    result = torch.cat(resized).permute(0, 3, 1, 2)
+    return result.clamp_(0, 1) if result.is_floating_point() else result
 
 
 def _resample_all(images: Tensor, boxes: Tensor) -> Tensor:
@@ -140,12 +191,7 @@ def sample(images: Tensor, matrices: Tensor) -> Tensor:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1], channels_last, as convolutions want it; floats pass through."""
-    return images if images.is_floating_point() else interleave(images).float().mul_(1 / 255)
-
-
-def interleave(images: Tensor) -> Tensor:
-    """The same images, channels_last; almost twice as fast as `contiguous(memory_format=...)` on bytes."""
-    if images.is_contiguous(memory_format=torch.channels_last):
+    """uint8 to float32 in [0, 1], channels_last, as the cache keeps images and convolutions want them; floats pass."""
+    if images.is_floating_point():
         return images
-    return torch.stack(images.unbind(1), dim=-1).permute(0, 3, 1, 2)
+    return images.contiguous(memory_format=torch.channels_last).float().mul_(1 / 255)

@@ -33,7 +33,7 @@ class Block:
     names: tuple[str, ...]
     labels: NDArray[np.int64]
     images: NDArray[np.uint8]
-    """n x C x H x W."""
+    """n x H x W x C."""
     unreadable: tuple[UnreadableFile, ...] = ()
 
 

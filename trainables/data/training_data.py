@@ -26,7 +26,8 @@ class TrainingData:
     """Images for training and validation. The sealed test images are not among them."""
 
     images: Tensor
-    """uint8, N x C x H x W, mapped from the cache: all processes of a node share its pages. Do not write to it."""
+    """uint8, N x C x H x W, channels_last, mapped from the cache: all processes of a node share its pages. Do not write
+    to it."""
     labels: Tensor
     """int64, N."""
     names: tuple[str, ...]
@@ -59,7 +60,7 @@ class TestData:
     __test__ = False  # no test class, whatever pytest thinks of the name
 
     images: Tensor
-    """uint8, N x C x H x W."""
+    """uint8, N x C x H x W, channels_last."""
     labels: Tensor
     """int64, N."""
     classes: tuple[str, ...]
@@ -80,7 +81,7 @@ def prepare_training_data(config: DataConfig, progress: Progress | None = None, 
     train, validation = split_entry(entry, config)
     mean, std = _normalization(entry, train, config)
     return TrainingData(
-        images=torch.from_numpy(entry.images),
+        images=_channels_last(entry.images),
         labels=torch.from_numpy(entry.labels),
         names=entry.names,
         classes=entry.classes,
@@ -113,7 +114,7 @@ def open_test_data(config: DataConfig, progress: Progress | None = None) -> Test
     entry = open_sealed_entry(config, progress)
     check_unreadable(entry, config)
     return TestData(
-        images=torch.from_numpy(entry.images),
+        images=_channels_last(entry.images),
         labels=torch.from_numpy(entry.labels),
         classes=entry.classes,
         names=entry.names,
@@ -165,10 +166,14 @@ def split_entry(entry: CacheEntry, config: DataConfig) -> tuple[Indices, Indices
     return train, validation
 
 
+def _channels_last(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
 def _normalization(
     entry: CacheEntry, train: Indices, config: DataConfig
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    channels = entry.images.shape[1]
+    channels = entry.images.shape[3]
     match config.normalization:
         case "none":
             return (0.0,) * channels, (1.0,) * channels
@@ -182,7 +187,7 @@ def _normalization(
 
 def _measured(entry: CacheEntry, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of the training images' pixels; a constant channel counts as deviating by 1."""
-    pixels = len(train) * entry.images.shape[2] * entry.images.shape[3] * 255.0
+    pixels = len(train) * entry.images.shape[1] * entry.images.shape[2] * 255.0
     mean, square = entry.sums[train].sum(axis=0) / np.array([[pixels], [pixels * 255.0]])
     std = np.sqrt(np.maximum(square - mean**2, 0.0))
     return tuple(mean.tolist()), tuple(np.where(std < 1e-6, 1.0, std).tolist())

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from trainables.config import AugmentationConfig
 from trainables.data.augmentation import Augmenter
+from trainables.data.geometry import RandomResizedCrop
 
 CLASSES = 4
 EVERY_KIND: dict[str, dict[str, Any]] = {
@@ -152,6 +153,16 @@ def test_pad_and_crop_is_a_window_on_the_reflected_image(padding: int) -> None:
         assert seen == windows
 
 
+def test_flips_and_shifts_are_the_same_on_every_device() -> None:
+    """Which rectangles are copied and which pixel is picked: two ways to the same."""
+    from trainables.data.geometry import FlipAndShift, _copy_rectangles, _pick_pixels
+
+    step, images = FlipAndShift(0.5, 0.5, 7), pictures(200, size=8)
+    generator = torch.Generator().manual_seed(0)
+    rows, columns = step._draw(images, 0.5, generator), step._draw(images, 0.5, generator)
+    assert torch.equal(_copy_rectangles(images, rows, columns), _pick_pixels(images, rows, columns))
+
+
 def test_an_image_of_one_pixel_survives_everything() -> None:
     result, _ = augment(pictures(4, size=1), **EVERY_KIND["everything"])
     assert result.shape == (4, 3, 1, 1)
@@ -170,6 +181,18 @@ def test_random_resized_crop_keeps_at_least_its_share() -> None:
     assert 0.95 < area.max() < 1.05
     assert 0.70 < aspect.min() < 0.80
     assert 1.25 < aspect.max() < 1.42
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_random_resized_crop_resizes_as_torchvision_does(channels: int) -> None:
+    from torchvision.transforms.v2.functional import resized_crop
+
+    images = pictures(20, channels, size=40)
+    crop = RandomResizedCrop(0.8)
+    boxes = crop._boxes(images, torch.Generator().manual_seed(3))
+    result = crop(images, torch.Generator().manual_seed(3))
+    for image, cropped, box in zip(images, result, boxes.tolist(), strict=True):
+        assert torch.equal(cropped, resized_crop(image, *box, size=[40, 40], antialias=True))
 
 
 def test_random_resized_crop_takes_the_same_box_by_either_way() -> None:

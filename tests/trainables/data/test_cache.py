@@ -35,14 +35,14 @@ def photos(config: DataConfig) -> Path:
 
 def test_entry_holds_what_the_files_hold(two_classes: DataConfig) -> None:
     entry = open_training_entry(two_classes)
-    assert entry.images.shape == (20, 3, 16, 16)
+    assert entry.images.shape == (20, 16, 16, 3)
     assert entry.classes == ("ants", "bees")
     for row, name in enumerate(entry.names):
         assert np.array_equal(entry.images[row], decode_file(photos(two_classes) / name, image_format(two_classes)))
         assert entry.classes[entry.labels[row]] == name.split("/")[1]
     pixels = entry.images.astype(float)
-    assert np.allclose(entry.sums[:, 0], pixels.sum(axis=(2, 3)))
-    assert np.allclose(entry.sums[:, 1], (pixels**2).sum(axis=(2, 3)))
+    assert np.allclose(entry.sums[:, 0], pixels.sum(axis=(1, 2)))
+    assert np.allclose(entry.sums[:, 1], (pixels**2).sum(axis=(1, 2)))
 
 
 def test_names_of_any_bytes(two_classes: DataConfig) -> None:

@@ -10,15 +10,15 @@ from trainables.data.duplicates import near_duplicates, thumbnails
 def photographs(count: int, seed: int) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 6, 6, 3), dtype=np.uint8)
     images = [Image.fromarray(one).resize((64, 64), Image.Resampling.BICUBIC) for one in coarse]
-    return np.stack([np.asarray(image).transpose(2, 0, 1) for image in images])
+    return np.stack([np.asarray(image) for image in images])
 
 
 def changed(photograph: np.ndarray) -> np.ndarray:
     """Brighter by a tenth, and saved as a poor JPEG."""
-    image = ImageEnhance.Brightness(Image.fromarray(photograph.transpose(1, 2, 0))).enhance(1.1)
+    image = ImageEnhance.Brightness(Image.fromarray(photograph)).enhance(1.1)
     file = io.BytesIO()
     image.save(file, "jpeg", quality=50)
-    return np.asarray(Image.open(file)).transpose(2, 0, 1)
+    return np.asarray(Image.open(file))
 
 
 def test_resaved_photographs_are_found_and_others_not() -> None:
@@ -34,12 +34,12 @@ def test_the_nearest_is_named() -> None:
 
 
 def test_flat_images_are_alike_to_nothing() -> None:
-    flat = np.full((3, 1, 8, 8), 200, np.uint8)
+    flat = np.full((3, 8, 8, 1), 200, np.uint8)
     assert near_duplicates(thumbnails(flat), thumbnails(flat)) == []
 
 
 def test_empty_splits() -> None:
-    none = np.empty((0, 3, 8, 8), np.uint8)
+    none = np.empty((0, 8, 8, 3), np.uint8)
     some = photographs(3, seed=0)
     assert thumbnails(none).shape == (0, 256)
     assert near_duplicates(thumbnails(none), thumbnails(some)) == []
@@ -47,7 +47,7 @@ def test_empty_splits() -> None:
 
 
 def test_more_images_than_are_compared_at_once() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (2100, 1, 8, 8), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (2100, 8, 8, 1), dtype=np.uint8)
     pairs = near_duplicates(thumbnails(images), thumbnails(images[::-1].copy()))
     assert pairs == [(2099 - row, row) for row in range(2100)]
     assert thumbnails(images).dtype == torch.float32
