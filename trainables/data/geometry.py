@@ -1,8 +1,10 @@
 """Where an augmented image's pixels come from. Whole batches; every image draws its own numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
@@ -86,18 +88,19 @@ class FlipAndShift:
 
 
 def _copy_rectangles(images: Tensor, rows: _Moves, columns: _Moves) -> Tensor:
-    """By numpy: torch would share every one of these small copies among its threads and wait for them."""
     pixels = images.permute(0, 2, 3, 1)
     as_is, mirror = pixels.numpy(), pixels.flip(2).numpy()
-    moved = torch.empty(pixels.shape, dtype=pixels.dtype)
-    height, width = images.shape[2:]
-    parts = zip(moved.numpy(), as_is, mirror, rows.pieces(height), columns.pieces(width), strict=True)
-    for target, image, mirror_image, down, across in parts:
-        for row, column in product(down, across):
-            source = mirror_image if column.mirrored else image
+    result = torch.empty(pixels.shape, dtype=pixels.dtype)
+    targets, down, across = result.numpy(), rows.pieces(images.shape[2]), columns.pieces(images.shape[3])
+
+    def copy(number: int) -> None:
+        for row, column in product(down[number], across[number]):
+            source = mirror[number] if column.mirrored else as_is[number]
             source = source[::-1] if row.mirrored else source
-            target[row.target, column.target] = source[row.source, column.source]
-    return moved.permute(0, 3, 1, 2)
+            targets[number, row.target, column.target] = source[row.source, column.source]
+
+    _in_threads(copy, len(images))
+    return result.permute(0, 3, 1, 2)
 
 
 def _pick_pixels(images: Tensor, rows: _Moves, columns: _Moves) -> Tensor:
@@ -140,28 +143,62 @@ class RandomResizedCrop:
 
 def _resample_each(images: Tensor, boxes: Tensor) -> Tensor:
     """Image by image: torch's vectorised kernel for interleaved bytes is ten times faster than a sampling grid."""
-    height, width = images.shape[2:]
+    size = images.shape[2:]
     pixels = images.permute(0, 2, 3, 1).numpy()
-    resized = []
-    for image, (top, left, h, w) in zip(pixels, boxes.tolist(), strict=True):
-        # Cut by numpy: torch would share the small copy among its threads and wait for them.
-        box = torch.from_numpy(np.ascontiguousarray(image[top : top + h, left : left + w]))
+    result = torch.empty(pixels.shape, dtype=images.dtype)
+    targets, corners = result.numpy(), boxes.tolist()
+
+    def resample(row: int) -> None:
+        top, left, height, width = corners[row]
+        box = torch.from_numpy(np.ascontiguousarray(pixels[row, top : top + height, left : left + width]))
         # As boxes are only enlarged, antialiasing changes nothing; the kernel for bytes asks for it.
-        enlarged = F.interpolate(box.permute(2, 0, 1)[None], (height, width), mode="bilinear", antialias=True)
-        resized.append(enlarged.permute(0, 2, 3, 1))
-    result = torch.cat(resized).permute(0, 3, 1, 2)
-    return result.clamp_(0, 1) if result.is_floating_point() else result
+        enlarged = F.interpolate(box.permute(2, 0, 1)[None], size, mode="bilinear", antialias=True)
+        targets[row] = enlarged[0].permute(1, 2, 0).numpy()
+
+    if images.is_floating_point():  # the kernel for floats has threads of its own, and rounds beyond [0, 1]
+        for row in range(len(images)):
+            resample(row)
+        result.clamp_(0, 1)
+    else:
+        _in_threads(resample, len(images))
+    return result.permute(0, 3, 1, 2)
+
+
+def _in_threads(work: Callable[[int], None], count: int) -> None:
+    """Call `work` with 0 to `count` - 1, in as many threads as torch uses.
+
+    For many small pieces of work that hold no lock of Python's for long: torch itself would share each piece among its
+    threads and wait for them every time.
+    """
+    threads = torch.get_num_threads()
+    shares = [range(first, count, threads) for first in range(threads)]
+
+    def do(share: range) -> None:
+        for number in share:
+            work(number)
+
+    if threads == 1:
+        do(shares[0])
+    else:
+        list(_pool(threads).map(do, shares))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, "augmentation")
 
 
 def _resample_all(images: Tensor, boxes: Tensor) -> Tensor:
     """All images through one sampling grid: what a GPU does best."""
-    height, width = images.shape[2:]
-    top, left, box_height, box_width = boxes.to(images.device).float().unbind(1)
-    matrices = torch.zeros(len(images), 2, 3, device=images.device)
-    matrices[:, 0, 0], matrices[:, 1, 1] = box_width / width, box_height / height
-    matrices[:, 0, 2] = (2 * left + box_width) / width - 1
-    matrices[:, 1, 2] = (2 * top + box_height) / height - 1
-    return sample(images, matrices)
+    image_size = boxes.new_tensor(images.shape[2:])
+    boxes, image_size = boxes.to(images.device), image_size.to(images.device)
+    corner, size = (boxes[:, :2] / image_size).flip(1), (boxes[:, 2:] / image_size).flip(1)  # x, y in [0, 1]
+    matrices = torch.cat([torch.diag_embed(size), (2 * corner + size - 1)[:, :, None]], dim=2)
+    grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
+    # Pixels beyond the box play no part: the grid ends at the centres of the box's outermost pixels.
+    half = 1 / image_size.flip(0)
+    first, last = 2 * corner - 1 + half, 2 * (corner + size) - 1 - half
+    return _read(images, grid.clamp(first[:, None, None], last[:, None, None]))
 
 
 @dataclass(frozen=True)
@@ -185,8 +222,11 @@ def rotation_matrices(angle: Tensor, aspect: float) -> Tensor:
 
 def sample(images: Tensor, matrices: Tensor) -> Tensor:
     """Read each output pixel where its image's matrix points, bilinearly, reflecting at the border; float in [0, 1]."""
+    return _read(images, F.affine_grid(matrices, list(images.shape), align_corners=False))
+
+
+def _read(images: Tensor, grid: Tensor) -> Tensor:
     images = to_unit(images)
-    grid = F.affine_grid(matrices.to(images.dtype), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False).clamp_(0, 1)
 
 

@@ -198,9 +198,22 @@ def test_random_resized_crop_resizes_as_torchvision_does(channels: int) -> None:
 def test_random_resized_crop_takes_the_same_box_by_either_way() -> None:
     from trainables.data.geometry import _resample_all, _resample_each
 
-    smooth = torch.nn.functional.interpolate(pictures(8, size=4) / 255, size=32, mode="bicubic").clamp(0, 1)
-    boxes = torch.tensor([[i, 2 * i, 32 - 2 * i, 32 - 3 * i] for i in range(8)])
-    assert torch.allclose(_resample_each(smooth, boxes), _resample_all(smooth, boxes), atol=0.06)
+    images = pictures(8, size=32)[..., :31]
+    boxes = torch.tensor([[i, 2 * i, 32 - 2 * i, 31 - 3 * i] for i in range(8)])
+    on_grid = _resample_all(images, boxes)
+    assert torch.allclose(_resample_each(images / 255, boxes), on_grid, atol=1e-4)
+    assert torch.allclose(_resample_each(images, boxes) / 255, on_grid, atol=1.1 / 255)
+
+
+def test_threads_change_nothing() -> None:
+    images, threads = pictures(33, size=24), torch.get_num_threads()
+    options = {"horizontal_flip": 0.5, "crop_padding": 3, "random_resized_crop": 0.6}
+    alone, _ = augment(images, **options)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(augment(images, **options)[0], alone)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_rotation_turns_about_the_centre_within_the_angle() -> None:
