@@ -150,10 +150,10 @@ def _resample_each(images: Tensor, boxes: Tensor) -> Tensor:
 
     def resample(row: int) -> None:
         top, left, height, width = corners[row]
-        box = torch.from_numpy(np.ascontiguousarray(pixels[row, top : top + height, left : left + width]))
+        box = np.ascontiguousarray(pixels[row : row + 1, top : top + height, left : left + width])
         # As boxes are only enlarged, antialiasing changes nothing; the kernel for bytes asks for it.
-        enlarged = F.interpolate(box.permute(2, 0, 1)[None], size, mode="bilinear", antialias=True)
-        targets[row] = enlarged[0].permute(1, 2, 0).numpy()
+        enlarged = F.interpolate(torch.from_numpy(box).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
+        targets[row : row + 1] = enlarged.permute(0, 2, 3, 1).numpy()
 
     if images.is_floating_point():  # the kernel for floats has threads of its own, and rounds beyond [0, 1]
         for row in range(len(images)):
