@@ -99,7 +99,8 @@ def service(ends: Ends, trials: int, folder: Path) -> None:
     from search_spaces.schema import StudyConfig
     from tuning.journal import EpochEnded, Event, TrialFinished
     from tuning.observer import Silent
-    from tuning.study import Places, run_study
+    from tuning.preparation import Places
+    from tuning.study import run_study
 
     class Watch(Silent):
         seconds = 0.0

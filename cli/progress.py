@@ -75,6 +75,8 @@ class StudyProgress:
         self.counts: Counter[TrialState] = Counter()
         self.open: dict[int, OpenTrial] = {}
         self._finished_leader: Leader | None = None
+        self._data: Any = None
+        """What the latest trials see."""
         self._opened_at: float | None = None
         self._ended_at: float | None = None
         self._last_at = 0.0
@@ -88,6 +90,8 @@ class StudyProgress:
         elif isinstance(event, TrialProposed):
             max_epochs = event.config.get("training", {}).get("max_epochs", 0)
             confirms = event.source == "confirm"
+            if event.config.get("data") != self._data:  # a round on other images: its accuracies are no rivals
+                self._data, self._finished_leader = event.config.get("data"), None
             self.open[event.number] = OpenTrial(event.number, event.params, max_epochs, confirms)
             self.counts["proposed"] += 1
         elif isinstance(event, TrialStarted):
@@ -149,7 +153,7 @@ class StudyProgress:
     def _study_opened(self, event: StudyOpened) -> None:
         config = StudyConfig.model_validate(event.study)
         self.name, self.objective, self._ranking = config.name, config.search.objective, config.search.ranking
-        self.search.wanted, self.time_budget = config.search.trials, config.search.time_budget
+        self.search.wanted, self.time_budget = config.search.trials_in_all, config.search.time_budget
         self.confirm.wanted = config.confirm.top * config.confirm.seeds
         if self._opened_at is not None:
             self._earlier_seconds += (self._ended_at or self._last_at) - self._opened_at

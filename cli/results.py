@@ -67,6 +67,9 @@ def _print(found: "StudyResults", folder: "StudyFolder", top: int) -> None:
     for line in champion_lines(found, folder):
         screen.print(line, soft_wrap=True)
     ranked = found.ranked()
+    if found.stages:
+        screen.print()
+        screen.print(_stages(found))
     if ranked:
         screen.print()
         screen.print(f"the best {min(top, len(ranked))} of {len(ranked)} by {found.objective}")
@@ -99,6 +102,25 @@ def _table(objective: str, ranked: "list[TrialResult]") -> "Table":
             words.STATES[trial.state],
             Text(words.parameters(trial.params)),
         )
+    return table
+
+
+def _stages(found: "StudyResults") -> "Table":
+    """The rounds of a staged search."""
+    from rich.table import Table
+
+    from cli import words
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for heading in ("stage", "trials", "best trial", found.objective):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("what varied", overflow="fold")
+    by_number = {trial.number: trial for trial in found.trials}
+    for stage in found.stages:
+        best = None if stage.best is None else by_number[stage.best]
+        value = "-" if best is None else words.metric(found.objective, best.value)
+        number = "-" if best is None else str(best.number)
+        table.add_row(str(stage.stage), str(stage.trials), number, value, ", ".join(stage.parameters))
     return table
 
 

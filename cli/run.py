@@ -56,7 +56,8 @@ def run(
         require_free_name(storage, config.name)
     with result_alone(json) as show:
         with watch(on_stderr=json, journal=folder.journal if goes_on else None) as observer:
-            from tuning.study import Places, resume_study, run_study
+            from tuning.preparation import Places
+            from tuning.study import resume_study, run_study
 
             places = Places(storage, tracking_uri, address)
             if goes_on:
@@ -96,7 +97,8 @@ def resume(
     folder = open_study(storage, name).folder
     with result_alone(json) as show:
         with watch(on_stderr=json, journal=folder.journal) as observer:
-            from tuning.study import Places, resume_study
+            from tuning.preparation import Places
+            from tuning.study import resume_study
 
             places = Places(storage, tracking_uri, address)
             resume_study(name, places, observer, more_trials=more_trials, more_seconds=more_seconds)

@@ -88,7 +88,7 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
 
     found = study_results(study.record, {}, driver_died=study.driver_died)
     print(f"{study.record.config.name}: {_state(study, storage)}")
-    wanted = study.record.config.search.trials
+    wanted = study.record.config.search.trials_in_all
     done = sum(
         trial.state in ("completed", "stopped", "failed") and trial.source != "confirm" for trial in found.trials
     )

@@ -14,6 +14,7 @@ from search_spaces.overrides import apply_override, read_override
 from search_spaces.salvage import salvage
 from search_spaces.schema import StudyConfig
 from search_spaces.space_checks import check_first, check_space
+from search_spaces.stage_checks import check_stages
 from search_spaces.yaml_file import Document, parse
 from trainables.errors import InputError
 
@@ -156,7 +157,8 @@ class _Report:
             self.add(problem)
         if study is not None:
             written = content["space"] if isinstance(content.get("space"), dict) else {}
-            space_problems = check_space(study, unreadable=written.keys() - study.space.keys())
+            unreadable = written.keys() - study.space.keys()
+            space_problems = [*check_space(study, unreadable), *check_stages(study, unreadable)]
             for problem in [*space_problems, *check_first(study)]:
                 self.add(problem)
         return study

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ByteSize, Field, model_validator
 
-from search_spaces.search_options import SchedulerConfig, SearcherConfig
+from search_spaces.search_options import SchedulerConfig, SearcherConfig, StageConfig
 from trainables.config import Config, TrialConfig
 from trainables.config.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from trainables.config.objective import Objective
@@ -90,6 +90,9 @@ class SearchConfig(Config):
     is as in the base configuration, which is always the very first."""
     warm_start: str | None = None
     """Name of another study on the same images, in the same storage: the searcher learns from its trials, too."""
+    stages: tuple[StageConfig, ...] = ()
+    """Rounds, each with its own parameters and budget, each from where the one before left off. `trials`,
+    `total_epochs` and `patience` are then the rounds' own; `time_budget` and `target` are the whole study's."""
     seed: int = Field(default=0, ge=0)
     keep_checkpoints: PositiveInt = 3
     """Checkpoints of this many best trials stay on disk; with `second_objective`, those of all best trade-offs, too."""
@@ -103,6 +106,11 @@ class SearchConfig(Config):
     def mode(self) -> Literal["max", "min"]:
         """Direction of the objective."""
         return self.ranking.mode
+
+    @property
+    def trials_in_all(self) -> int:
+        """Trials of all rounds together."""
+        return sum(stage.trials for stage in self.stages) or self.trials
 
 
 class ConfirmConfig(Config):

@@ -1,4 +1,4 @@
-"""Searchers and schedulers with their options, told apart by `name`; a plain name means all defaults."""
+"""Searchers and schedulers with their options, told apart by `name` (a plain name means all defaults); stages."""
 
 from typing import Annotated, Literal
 
@@ -105,3 +105,30 @@ SchedulerConfig = Annotated[
     Field(discriminator="name"),
     BeforeValidator(_from_name),
 ]
+
+
+class StageConfig(Config):
+    """One round of a staged search: some parameters vary, the others are as the rounds before left them."""
+
+    parameters: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Paths of `space` that vary in this round."""
+    trials: PositiveInt
+    """Trials to train, counted as in `search.trials`."""
+    searcher: SearcherConfig | None = None
+    """What to try next; default `search.searcher`."""
+    scheduler: SchedulerConfig | None = None
+    """What to stop early; default `search.scheduler`."""
+    total_epochs: PositiveInt | None = None
+    """Epochs that the round's trials together may train."""
+    patience: PositiveInt | None = None
+    """The round ends after this many finished trials without a better one."""
+    max_epochs: PositiveInt | None = None
+    """Epochs of a trial; default `training.max_epochs`."""
+    train_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Share of the training images used, for a cheap round; default `data.train_fraction`."""
+    image_size: PositiveInt | None = None
+    """Pixels, for a cheap round; default `data.image_size`."""
+    top: PositiveInt = 1
+    """How many of the round's best decide what comes after it. Its best values are fixed for all later rounds that do
+    not vary them again. A later round that does searches the whole range if this is 1, else around the best `top`
+    trials: among their choices, or from the nearest value tried below theirs to the nearest above."""

@@ -22,7 +22,8 @@ class Budget:
         self._epochs = 0
         self._best_finished: float | None = None
         self._finished_without_better = 0
-        self._target_reached = False
+        self.target_reached = False
+        """Whether any epoch was as good as wanted."""
 
     @property
     def trials_spent(self) -> str | None:
@@ -33,7 +34,7 @@ class Budget:
     def spent(self) -> str | None:
         """Said when nothing more is worth training, running trials included."""
         search = self._search
-        if self._target_reached:
+        if self.target_reached:
             return f"{search.objective} has reached the target {search.target}"
         if search.total_epochs is not None and self._epochs >= search.total_epochs:
             return f"the budget of {search.total_epochs} epochs is spent"
@@ -55,7 +56,7 @@ class Budget:
             trial.best = value
         target = self._search.target
         if target is not None and not self._is_better(target, value):
-            self._target_reached = True
+            self.target_reached = True
         return trial.best
 
     def finish(self, number: int, state: TrialState) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainables.config import TrialConfig
-from tuning.journal import TrialProposed, TrialState, canonical_json
+from tuning.journal import TrialProposed, TrialState
 from tuning.proposal import Proposal
 from tuning.record import StudyRecord, TrialRecord
 from tuning.statistics import CONFIDENCE, Estimate, mean_interval
@@ -102,6 +102,7 @@ def trials_to_confirm(record: StudyRecord) -> tuple[TrialProposed, ...]:
                 TrialProposed(
                     number=number + len(proposed),
                     source="confirm",
+                    stage=candidate.stage,
                     params=candidate.params,
                     config=config.model_dump(mode="json"),
                     hash=fingerprint,
@@ -167,11 +168,11 @@ def _compared(champion: Confirmed, others: Sequence[Confirmed], sign: float) -> 
 
 
 def _values_by_seed(record: StudyRecord, candidate: TrialRecord) -> dict[int, float]:
-    search, own = record.config.search, canonical_json(candidate.params)
+    search, own = record.config.search, _with_seed(candidate.config, 0)
     return {
         trial.config.training.seed: best[search.objective]
         for trial in record.trials
-        if trial.source == "confirm" and trial.state == "completed" and canonical_json(trial.params) == own
+        if trial.source == "confirm" and trial.state == "completed" and _with_seed(trial.config, 0) == own
         if (best := trial.best_metrics(search.ranking)) is not None
     }
 

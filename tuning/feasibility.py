@@ -4,8 +4,14 @@ from dataclasses import asdict
 from functools import lru_cache
 
 from trainables.config import ModelConfig, TrialConfig
+from trainables.data.training_data import TrainingData
 from trainables.errors import InfeasibleError, InputError
 from trainables.models.size import measure_size
+
+
+def feasibility_on(data: TrainingData) -> "Feasibility":
+    """What can be built on these images."""
+    return Feasibility(data.image_shape, len(data.classes))
 
 
 class Feasibility:

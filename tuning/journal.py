@@ -48,8 +48,10 @@ class TrialProposed(_Event):
     event: Literal["trial_proposed"] = "trial_proposed"
     number: int
     source: Literal["search", "first", "confirm"] = "search"
+    stage: int = 0
+    """Round of a staged search, counted from 0."""
     params: dict[str, Any]
-    """Active parameters of the space: path to value."""
+    """Active parameters of the space: path to value; of a staged search those that its round does not vary, too."""
     config: dict[str, Any]
     """The whole `TrialConfig`."""
     hash: str

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainables.config.base import Config
-from trainables.data.training_data import TrainingData, prepare_training_data
+from trainables.data.training_data import TrainingData
 from trainables.errors import InputError, StudyFailedError
 from trainables.training.checkpoint import has_best
 from tuning.champion import load_classifier, register_champion
+from tuning.images import images_of
 from tuning.journal import ChampionPicked
 from tuning.latency import measure_latency
 from tuning.layout import StudyFolder
@@ -78,12 +79,7 @@ def pick_champion(folder: StudyFolder, limits: Limits, tracking_uri: str, observ
         if not available:
             raise InputError(_no_weights(record, limits, within))
         observer.phase("reading images")
-        data = prepare_training_data(record.config.data, observer.progress)
-        if data.fingerprint != record.data_fingerprint:
-            raise InputError(
-                f"the images of study {folder.name!r} have changed since it began, so the model cannot be put together "
-                "as it was; put the former files back"
-            )
+        data = images_of(record, available[0], observer)
         latencies = (
             _measure(folder, available, limits.latency_s, data, observer) if limits.latency_s is not None else {}
         )

@@ -42,6 +42,8 @@ class TrialRecord:
     """Metrics by epoch; index 0 is epoch 1."""
     reason: str = ""
     duration_s: float = 0.0
+    stage: int = 0
+    """Round of a staged search, counted from 0."""
 
     @property
     def is_finished(self) -> bool:
@@ -76,20 +78,28 @@ class StudyRecord:
 
     @property
     def ranked(self) -> list[TrialRecord]:
-        """Trials of the search that were completed or stopped after an epoch or more, the best first.
+        """`rank_trials` of the search's. Retrainings that confirm a trial are evidence for it, not rivals.
 
-        Among equals the earlier is first. Retrainings that confirm a trial are evidence for it, not rivals.
+        Rounds of a staged search may see fewer or smaller images. Only trials on the latest ones are comparable, and
+        only these are ranked.
         """
-        objective = self.config.search.ranking
-        ranks = {
-            trial.number: objective.rank(best)
-            for trial in self.trials
-            if trial.state in ("completed", "stopped")
-            and trial.source != "confirm"
-            and (best := trial.best_metrics(objective)) is not None
-        }
-        able = [trial for trial in self.trials if trial.number in ranks]
-        return sorted(able, key=lambda trial: ranks[trial.number], reverse=True)
+        searched = rank_trials(
+            (trial for trial in self.trials if trial.source != "confirm"), self.config.search.ranking
+        )
+        latest = max(searched, key=lambda trial: trial.number, default=None)
+        return [trial for trial in searched if latest is not None and trial.config.data == latest.config.data]
+
+
+def rank_trials(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    """Those that were completed or stopped after an epoch or more, best first; among equals the earlier is first."""
+    able = [trial for trial in trials if trial.state in ("completed", "stopped") and trial.epochs]
+    return sorted(able, key=lambda trial: (_rank(trial, objective), -trial.number), reverse=True)
+
+
+def _rank(trial: TrialRecord, objective: Objective) -> tuple[float, float]:
+    best = trial.best_metrics(objective)
+    assert best is not None, "a trial with epochs has a best one"
+    return objective.rank(best)
 
 
 def read_record(journal: Path) -> StudyRecord:
@@ -156,6 +166,7 @@ def _fold_trials(events: Iterable[Event]) -> tuple[TrialRecord, ...]:
                 config=TrialConfig.model_validate(event.config),
                 hash=event.hash,
                 size=event.size,
+                stage=event.stage,
                 state="proposed",
                 proposed_at=event.time,
             )

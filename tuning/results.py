@@ -8,6 +8,7 @@ from trainables.config.base import Config
 from tuning.confirm import confirmation, recommended
 from tuning.journal import TrialState
 from tuning.record import StudyRecord, TrialRecord
+from tuning.stages import make_stage, stage_count
 from tuning.trade_offs import Size, trade_offs
 
 StudyState = Literal["running", "finished", "interrupted", "failed"]
@@ -38,6 +39,20 @@ class TrialResult(Config):
     """Time on workers."""
     run_id: str | None
     """MLflow child run; None until it is written there."""
+    stage: int = 1
+    """Round of a staged search, counted from 1."""
+
+
+class StageResult(Config):
+    """One round of a staged search."""
+
+    stage: int
+    """Counted from 1."""
+    parameters: tuple[str, ...]
+    """What varied."""
+    trials: int
+    best: int | None
+    """Number of its best trial, or of the earlier one it started from if none was better; None before any result."""
 
 
 class ConfirmedResult(Config):
@@ -74,6 +89,8 @@ class StudyResults(Config):
     """The size that is kept small at the same time."""
     pareto: tuple[int, ...]
     """Numbers of the trials that no other beats in both objectives, smallest first; empty with one objective."""
+    stages: tuple[StageResult, ...]
+    """Rounds that have begun; empty without `search.stages`. Only trials on the latest round's images are ranked."""
     confirmation: tuple[ConfirmedResult, ...]
     """Retrained trials by mean, the best first; empty where `confirm` was not asked for or is not done."""
     test: dict[str, Any] | None
@@ -114,8 +131,23 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
         ranking=tuple(trial.number for trial in record.ranked),
         second_objective=second,
         pareto=tuple(trial.number for trial in trade_offs(record, second)) if second is not None else (),
+        stages=_stage_results(record) if search.stages else (),
         confirmation=_confirmed_results(record),
         test=record.tests[-1].report if record.tests else None,
+    )
+
+
+def _stage_results(record: StudyRecord) -> tuple[StageResult, ...]:
+    stages = (make_stage(record.config, index, record.trials) for index in range(stage_count(record.config)))
+    return tuple(
+        StageResult(
+            stage=stage.index + 1,
+            parameters=tuple(stage.study.space),
+            trials=len(stage.past),
+            best=None if stage.best is None else stage.best.number,
+        )
+        for stage in stages
+        if stage.past
     )
 
 
@@ -151,4 +183,5 @@ def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -
         epochs=len(trial.epochs),
         duration_s=trial.duration_s,
         run_id=run_id,
+        stage=trial.stage + 1,
     )

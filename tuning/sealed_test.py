@@ -82,18 +82,14 @@ def _warn(record: StudyRecord, observer: Observer) -> None:
 def _evaluate(folder: StudyFolder, record: StudyRecord, champion: TrialRecord, observer: Observer) -> TestReport:
     import torch
 
-    from trainables.data.training_data import open_test_data, prepare_training_data
+    from trainables.data.training_data import open_test_data
     from trainables.training.device import choose_compute
     from trainables.training.evaluation import evaluate
     from tuning.champion import load_classifier
+    from tuning.images import images_of
 
     observer.phase("reading the sealed test images")
-    seen = prepare_training_data(champion.config.data, observer.progress)
-    if seen.fingerprint != record.data_fingerprint:
-        raise InputError(
-            f"the images of study {folder.name!r} have changed since it began, so its test split may hold images that "
-            "trials were trained on; put the former files back"
-        )
+    seen = images_of(record, champion, observer)
     test = open_test_data(champion.config.data, observer.progress)
     compute = choose_compute("fp32")
     model = load_classifier(folder, champion.number, champion.config, seen).to(compute.device)

@@ -54,6 +54,10 @@ class Search:
         check: Check,
         past: Sequence[TrialRecord] = (),
         others: Sequence[TrialRecord] = (),
+        *,
+        earlier: Sequence[TrialRecord] = (),
+        stage: int = 0,
+        whole: StudyConfig | None = None,
     ) -> None:
         """Take up a search.
 
@@ -62,18 +66,23 @@ class Search:
             data_fingerprint: of the images.
             check: whether a configuration can be built.
             past: every trial so far; those unfinished count as running and are the caller's to continue.
-            others: finished trials of another study (`tuning.warm_start`) to learn from besides.
+            others: finished trials that are none of this search's (`tuning.warm_start`) to learn from besides.
+            earlier: trials of the study's rounds before this one: what they trained is not trained again.
+            stage: the round that trials are written down for.
+            whole: the study whose round this is; its parameters that do not vary here are written down, too.
         """
         self._study = study
+        self._stage = stage
+        self._whole = None if whole is None else Space(whole)
         self._fingerprint = data_fingerprint
         self._check = check
         self._space = Space(study)
         self._searcher = make_searcher(self._space)
         self._firsts = deque(map(self._space.values_of, first_configurations(study)))
         self._budget = Budget(study.search)
-        self._hashes: set[str] = set()
+        self._hashes = {trial.hash for trial in earlier}
         self._tried: set[str] = set()
-        self._next_number = 0
+        self._next_number = max((trial.number + 1 for trial in earlier), default=0)
         self._proposals = 0
         self._sizes: dict[int, tuple[int, ...]] = {}
         self._infeasible_in_a_row: list[str] = []
@@ -87,6 +96,11 @@ class Search:
     def ended_because(self) -> str | None:
         """Why nothing more is proposed, in words; None while something may be."""
         return self._budget.spent or self._budget.trials_spent or self._exhausted
+
+    @property
+    def target_reached(self) -> bool:
+        """Whether the whole study has what it wanted."""
+        return self._budget.target_reached
 
     @property
     def must_stop(self) -> str | None:
@@ -198,7 +212,8 @@ class Search:
         return TrialProposed(
             number=number,
             source=candidate.source,
-            params=candidate.draw.values,
+            stage=self._stage,
+            params=candidate.draw.values if self._whole is None else self._whole.values_of(candidate.config),
             config=candidate.config.model_dump(mode="json"),
             hash=candidate.hash,
             size=size,

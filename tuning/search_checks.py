@@ -6,6 +6,7 @@ from search_spaces.schema import StudyConfig
 from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, NoSchedulerConfig, RandomConfig
 from trainables.errors import InputError
 from tuning.domains import Space
+from tuning.stages import make_stage, stage_count
 
 
 def check_search(study: StudyConfig) -> None:
@@ -14,9 +15,18 @@ def check_search(study: StudyConfig) -> None:
     Raises:
         InputError: every problem, one a line, each with what would be right.
     """
-    problems = [*_searcher_problems(Space(study)), *_second_objective_problems(study), *_budget_problems(study)]
+    problems = list(_problems(study))
     if problems:
         raise InputError("\n".join(problems))
+
+
+def _problems(study: StudyConfig) -> Iterator[str]:
+    yield from _second_objective_problems(study)
+    yield from _budget_problems(study)
+    for index in range(stage_count(study)):
+        stage = make_stage(study, index)
+        for problem in (*_searcher_problems(Space(stage.study)), *_round_problems(stage.study)):
+            yield f"search.stages[{index}]: {problem}" if study.search.stages else problem
 
 
 def _searcher_problems(space: Space) -> Iterator[str]:
@@ -66,9 +76,13 @@ def _second_objective_problems(study: StudyConfig) -> Iterator[str]:
 
 
 def _budget_problems(study: StudyConfig) -> Iterator[str]:
-    trials, top, first = study.search.trials, study.confirm.top, len(study.search.first)
+    trials, top = study.search.trials_in_all, study.confirm.top
     if top > trials:
         yield f"confirm.top: {top} is more than search.trials, {trials}; only trials of the search can be confirmed"
+
+
+def _round_problems(study: StudyConfig) -> Iterator[str]:
+    trials, first = study.search.trials, len(study.search.first)
     if study.search.warm_start is not None and isinstance(study.search.searcher, GridConfig | RandomConfig):
         yield f"search.warm_start: {study.search.searcher.name} learns nothing from trials; use tpe, or leave it out"
     if first + 1 > trials:

@@ -1,6 +1,6 @@
 """Trials of another study that tell something about this one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ def warm_trials(study: StudyConfig, storage: Path, data_fingerprint: str) -> tup
     """Finished trials of the study that `search.warm_start` names which this study could have trained itself.
 
     A trial is such if its values lie in this study's space and everything else but the seed is as in this study's
-    base. Its `params` are put in terms of this study's space.
+    base.
 
     Raises:
         InputError: there is no such study, it was on other images, or it holds no such trial.
@@ -32,13 +32,14 @@ def warm_trials(study: StudyConfig, storage: Path, data_fingerprint: str) -> tup
             f"{data_fingerprint[:12]}), so its results say nothing about this one; name a study on the same images"
         )
     finished = [trial for trial in record.trials if trial.is_finished]
-    compatible = tuple(_compatible(study, finished))
+    compatible = tuple(compatible_trials(study, finished))
     if not compatible:
         raise InputError(f"search.warm_start: {_why_none(study, name, finished)}")
     return compatible
 
 
-def _compatible(study: StudyConfig, trials: list[TrialRecord]) -> Iterator[TrialRecord]:
+def compatible_trials(study: StudyConfig, trials: Iterable[TrialRecord]) -> Iterator[TrialRecord]:
+    """Those that this study could have trained itself, their `params` in terms of its space."""
     space = Space(study)
     for trial in trials:
         values = space.values_of(trial.config)

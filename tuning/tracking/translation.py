@@ -90,6 +90,8 @@ class Translator:
         self._study: StudyConfig | None = None
         self._open: dict[int, _OpenTrial] = {}
         self._best: float | None = None
+        self._data: Any = None
+        """What the latest trials see: only trials on the same images can be compared."""
         self._finished = 0
         self._tests = 0
 
@@ -170,6 +172,10 @@ class Translator:
             "source": event.source,
             "config_hash": event.hash,
         }
+        if self._study is not None and self._study.search.stages:
+            update.tags["stage"] = str(event.stage + 1)
+        if event.config.get("data") != self._data:  # a round on other images, where another accuracy can be reached
+            self._data, self._best = event.config.get("data"), None
         self._open[event.number] = _OpenTrial()
 
     def _epoch_ended(self, event: EpochEnded) -> None:

@@ -1,0 +1,81 @@
+"""All that can be wrong with a study, found out before anything is started or written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from search_spaces.schema import StudyConfig
+from trainables.config import DataConfig
+from trainables.data.training_data import TrainingData, prepare_training_data
+from tuning.cluster import check_address, check_local_resources
+from tuning.feasibility import feasibility_on
+from tuning.layout import StudyFolder
+from tuning.observer import Observer
+from tuning.pretrained import fetch_and_check, with_local_weights
+from tuning.record import TrialRecord
+from tuning.search_checks import check_search
+from tuning.stages import make_stage, stage_count
+from tuning.tracking import check_reachable, resolve_tracking_uri
+from tuning.warm_start import warm_trials
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a study keeps its record, mirrors it, and runs."""
+
+    storage: Path
+    tracking_uri: str | None = None
+    """None: `MLFLOW_TRACKING_URI`, else `mlflow.db` beside the storage."""
+    address: str | None = None
+    """A running Ray cluster; None: a private one on this machine."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study whose every precondition has been checked."""
+
+    config: StudyConfig
+    folder: StudyFolder
+    tracking_uri: str
+    address: str | None
+    data: TrainingData
+    """As the study file describes it; a round of a staged search may see fewer or smaller images."""
+    images: Mapping[DataConfig, TrainingData]
+    """Those of every round."""
+    others: tuple[TrialRecord, ...]
+    """Trials of the study that `search.warm_start` names."""
+    observer: Observer
+
+
+def prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: Observer) -> Prepared:
+    """Check and build all that can be wrong before anything is started or written.
+
+    Raises:
+        InputError: study, data, resources or tracking server are not as the study needs them.
+    """
+    check_search(config)
+    if places.address is None:
+        check_local_resources(config.resources)
+    else:
+        check_address(places.address)
+    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage, folder)
+    config = with_local_weights(config, tracking_uri, folder)
+    observer.phase("reading images")
+    images = {config.data: prepare_training_data(config.data, observer.progress)}
+    for index in range(stage_count(config)):
+        stage = make_stage(config, index).study
+        if stage.data not in images:
+            images[stage.data] = prepare_training_data(stage.data, observer.progress)
+        feasibility = feasibility_on(images[stage.data])
+        feasibility.require(stage)
+        fetch_and_check(stage, feasibility)
+    check_reachable(tracking_uri)  # last, since it makes the database where there is none
+    data = images[config.data]
+    others = warm_trials(make_stage(config, 0).study, places.storage, data.fingerprint)
+    return Prepared(config, folder, tracking_uri, places.address, data, images, others, observer)
+
+
+def with_absolute_paths(config: StudyConfig) -> StudyConfig:
+    """Workers and later drivers stand in other folders than the one where the study was started."""
+    paths = {name: path.resolve() for name in ("root", "cache_dir") if (path := getattr(config.data, name)) is not None}
+    return config.model_copy(update={"data": config.data.model_copy(update=paths)})

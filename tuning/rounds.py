@@ -1,0 +1,148 @@
+"""A study's trials: the rounds of its search, one after another, then the retraining of the best."""
+
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from ray.tune.schedulers import FIFOScheduler
+
+from tuning.cluster import concurrent_trials, connect
+from tuning.confirm import Confirming, trials_to_confirm
+from tuning.execution import Ended, Workers
+from tuning.feasibility import feasibility_on
+from tuning.journal import TrialFinished, TrialState
+from tuning.preparation import Prepared
+from tuning.record import StudyRecord
+from tuning.recorder import Recorder
+from tuning.schedulers import make_scheduler
+from tuning.search import Search
+from tuning.stages import Stage, make_stage, stage_count
+from tuning.warm_start import compatible_trials
+
+
+def run_trials(study: Prepared, recorder: Recorder, interrupt: threading.Event) -> Ended:
+    """Search, then confirm the best; each only as far as the journal says that something is left to do.
+
+    Raises:
+        StudyFailedError: nothing in the search space can be built.
+    """
+    record = recorder.study()
+    round_ = _open_round(study, record, _current_round(record))
+    if round_.ended and round_.is_last and not trials_to_confirm(record):
+        return round_.ended
+    study.observer.phase("starting workers")
+    with connect(study.address, study.config.resources, study.folder.path):
+        crew = _Crew(study, recorder, interrupt, concurrent_trials(study.config.resources))
+        ended = crew.search()
+        return ended if ended.interrupted else crew.confirm() or ended
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One round and its search, rebuilt from the record."""
+
+    stage: Stage
+    search: Search
+
+    @property
+    def ended(self) -> Ended | None:
+        """Why nothing is left to train, if the record alone says so."""
+        reason = self.search.ended_because
+        if reason is None or not all(trial.is_finished for trial in self.stage.past):
+            return None
+        return Ended(interrupted=False, reason=reason)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no round follows."""
+        return self.stage.index + 1 == self.stage.count or self.search.target_reached
+
+
+def _current_round(record: StudyRecord) -> int:
+    """The round that has begun last: those before it are over."""
+    return max((trial.stage for trial in record.trials if trial.source != "confirm"), default=0)
+
+
+def _open_round(study: Prepared, record: StudyRecord, index: int) -> _Round:
+    stage = make_stage(study.config, index, record.trials)
+    search = Search(
+        stage.study,
+        study.data.fingerprint,
+        feasibility_on(study.images[stage.study.data]).check,
+        stage.past,
+        (*(study.others if index == 0 else ()), *compatible_trials(stage.study, stage.earlier)),
+        earlier=stage.earlier,
+        stage=index,
+        whole=study.config if stage.count > 1 else None,
+    )
+    return _Round(stage, search)
+
+
+@dataclass(frozen=True)
+class _Crew:
+    """The workers at the service of round after round."""
+
+    study: Prepared
+    recorder: Recorder
+    interrupt: threading.Event
+    concurrent: int
+
+    def search(self) -> Ended:
+        """Run what is left of the search."""
+        record = self.recorder.study()
+        deadline = _deadline(self.study, record)
+        for index in range(_current_round(record), stage_count(self.study.config)):
+            round_ = _open_round(self.study, self.recorder.study(), index)
+            ended = round_.ended or self._run(round_, deadline)
+            if round_.stage.count > 1:
+                ended = replace(ended, reason=f"{round_.stage}: {ended.reason}")
+            is_spent = deadline is not None and time.monotonic() >= deadline
+            if ended.interrupted or is_spent or round_.is_last:
+                break
+            self._close(index, ended)
+            if make_stage(self.study.config, index, self.recorder.study().trials).best is None:
+                break  # the next round would have nothing to start from
+        return ended
+
+    def confirm(self) -> Ended | None:
+        """Retrain the best trials; None if that came to its end, or there was nothing to retrain."""
+        record = self.recorder.study()
+        confirming = Confirming(record)
+        retrained = [trial for trial in record.trials if trial.source == "confirm"]
+        if confirming.ended_because and all(trial.is_finished for trial in retrained):
+            return None
+        self.study.observer.phase("confirming the best trials with fresh seeds")
+        stage = make_stage(self.study.config, record.ranked[0].stage, record.trials)
+        ended = self._workers(stage).run(confirming, FIFOScheduler(), retrained, keep_checkpoints=0, deadline=None)
+        return ended if ended.interrupted else None
+
+    def _run(self, round_: _Round, deadline: float | None) -> Ended:
+        stage, config = round_.stage, self.study.config
+        where = f", {stage}: {', '.join(stage.study.space)}" if stage.count > 1 else ""
+        self.study.observer.phase(f"searching{where}")
+        return self._workers(stage).run(
+            round_.search,
+            make_scheduler(stage.study, stage.past),
+            stage.past,
+            # Any trial that may yet be confirmed as champion needs its weights.
+            keep_checkpoints=max(config.search.keep_checkpoints, config.confirm.top),
+            deadline=deadline,
+        )
+
+    def _workers(self, stage: Stage) -> Workers:
+        study = self.study
+        data = study.images[stage.study.data]
+        return Workers(stage.study, study.folder, data, self.recorder.record, self.interrupt, self.concurrent)
+
+    def _close(self, index: int, ended: Ended) -> None:
+        """Give up what the round's spent budget left unfinished: the next round starts from what is known now."""
+        for trial in make_stage(self.study.config, index, self.recorder.study().trials).past:
+            if not trial.is_finished:
+                state: TrialState = "failed" if trial.epochs else "stopped"  # failed: its weights are not on disk
+                self.recorder.record(TrialFinished(number=trial.number, state=state, reason=ended.reason))
+
+
+def _deadline(study: Prepared, record: StudyRecord) -> float | None:
+    """`time.monotonic()` at which the time budget is spent; earlier drivers have spent a part of it."""
+    budget = study.config.search.time_budget
+    return None if budget is None else time.monotonic() + budget - record.search_seconds
