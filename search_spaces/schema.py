@@ -1,5 +1,6 @@
 """The study file's typed schema: base configuration, space, search, resources."""
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -62,6 +63,15 @@ class Parameter(Config):
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be above 0, got {self.step}")
         return self
+
+    def has(self, value: Value) -> bool:
+        """Whether the parameter can have this value."""
+        if self.choices is not None:
+            return value in self.choices
+        if not isinstance(value, int | float) or isinstance(value, bool) or self.low is None or self.high is None:
+            return False
+        steps = (value - self.low) / (self.step or 1)
+        return self.low <= value <= self.high and (self.step is None or math.isclose(steps, round(steps), abs_tol=1e-9))
 
 
 class SearchConfig(Config):

@@ -174,10 +174,6 @@ def _never(here: KeyPath, key: str, condition: Parameter, allowed: list[Any]) ->
             if value not in condition.choices:
                 choices = [str(choice) for choice in condition.choices]
                 yield KeyProblem(here, f"{key} is never {value!r}; {choose_from(value, choices)}")
-        elif not _within(condition, value):
-            yield KeyProblem(here, f"{key} is never {value!r}; it lies from {condition.low} to {condition.high}")
-
-
-def _within(condition: Parameter, value: Any) -> bool:
-    low, high = condition.low, condition.high
-    return isinstance(value, int | float) and low is not None and high is not None and low <= value <= high
+        elif not condition.has(value):
+            step = "" if condition.step is None else f" in steps of {condition.step}"
+            yield KeyProblem(here, f"{key} is never {value!r}; it lies from {condition.low} to {condition.high}{step}")

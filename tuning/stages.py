@@ -6,9 +6,8 @@ from typing import Any, TypeVar
 
 from search_spaces.composition import compose
 from search_spaces.schema import Parameter, StudyConfig, Value
-from trainables.config import DataConfig, TrialConfig
+from trainables.config import TrialConfig
 from trainables.config.base import Config
-from tuning.domains import make_domain
 from tuning.record import TrialRecord, rank_trials
 
 _Config = TypeVar("_Config", bound=Config)
@@ -54,11 +53,6 @@ def make_stage(study: StudyConfig, index: int, trials: Sequence[TrialRecord] = (
     for before in range(index):
         base = _handed_on(base, _round(base, before, searched), study.search.stages[before].top)
     return _round(base, index, searched)
-
-
-def stage_data(study: StudyConfig) -> tuple[DataConfig, ...]:
-    """The images of each round."""
-    return tuple(make_stage(study, index).study.data for index in range(stage_count(study)))
 
 
 def _round(base: StudyConfig, index: int, searched: Sequence[TrialRecord]) -> Stage:
@@ -122,10 +116,9 @@ def _narrowed(base: StudyConfig, stage: Stage, top: int) -> dict[str, Parameter]
 
 
 def _values(path: str, parameter: Parameter, trials: Sequence[TrialRecord]) -> list[Any]:
-    """What the trials have for the parameter; the study's base may lie outside of its range."""
-    domain = make_domain(path, parameter)
+    """What the trials have for the parameter, as far as it could have it: the base may lie outside of its range."""
     values = (trial.params[path] for trial in trials if path in trial.params)
-    return [value for value in values if domain.encode(value) is not None]
+    return [value for value in values if parameter.has(value)]
 
 
 def _around(parameter: Parameter, good: list[Any], tried: list[Any]) -> Parameter:

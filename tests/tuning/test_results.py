@@ -73,13 +73,18 @@ def test_a_study_whose_driver_died_is_interrupted() -> None:
 def test_confirmed_trials_come_with_mean_interval_and_ties() -> None:
     def retrained(number: int, of: int, seed: int, loss: float) -> list[Event]:
         proposed, *rest = _trial(number, [loss])
-        config = {"data": {"dataset": "digits"}, "training": {"seed": seed}}
+        config = {
+            "data": {"dataset": "digits"},
+            "model": {"name": "cnn", "filters": 8 + of},
+            "training": {"seed": seed},
+        }
         params = {"model.filters": 8 + of}
         return [proposed.model_copy(update={"source": "confirm", "config": config, "params": params}), *rest]
 
     def searched(number: int, loss: float) -> list[Event]:
         proposed, *rest = _trial(number, [loss])
-        return [proposed.model_copy(update={"params": {"model.filters": 8 + number}}), *rest]
+        config = {"data": {"dataset": "digits"}, "model": {"name": "cnn", "filters": 8 + number}}
+        return [proposed.model_copy(update={"config": config, "params": {"model.filters": 8 + number}}), *rest]
 
     runs = [retrained(2, 0, 1, 0.3), retrained(3, 0, 2, 0.4), retrained(4, 1, 1, 0.2), retrained(5, 1, 2, 0.4)]
     results = _results(searched(0, 0.1), searched(1, 0.2), *runs, confirm={"top": 2, "seeds": 2})
