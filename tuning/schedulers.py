@@ -11,6 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from search_spaces.schema import StudyConfig
 from search_spaces.search_options import AshaConfig, HyperbandConfig, MedianConfig
 from tuning.domains import make_domain
+from tuning.ray_hooks import forget_ended
 from tuning.record import TrialRecord
 
 _NEVER = float("inf")
@@ -92,6 +93,7 @@ class NumberedScheduler(FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial is to run, for the first time or again."""
         self._add(trial.config["number"])
+        forget_ended(tune_controller._tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide whether the trial goes on; epochs trained again after a fault are passed over."""

@@ -1,6 +1,7 @@
 """Schedulers rebuilt from the record decide as those that saw everything."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from tuning.schedulers import NumberedScheduler, make_scheduler, rungs
 
 SCHEDULERS: list[Any] = ["asha", {"name": "hyperband", "brackets": 3}, {"name": "median", "min_trials": 2}, "none"]
 MAX_EPOCHS = 9
+CONTROLLER = SimpleNamespace(_tune_controller=SimpleNamespace(get_trials=list))
+"""Ray Tune's own, without a trial to forget."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def result(epoch: int, value: float) -> dict[str, Any]:
 def run(scheduler: NumberedScheduler, number: int, curve: list[float], known: int = 0) -> list[float]:
     """Report a trial's curve, from the first epoch on as a continued trial does; the epochs that it reached."""
     trial = RayTrial(number)
-    scheduler.on_trial_add(None, trial)
+    scheduler.on_trial_add(CONTROLLER, trial)
     epoch = 0
     for epoch, value in enumerate(curve, start=1):
         if epoch == MAX_EPOCHS:
@@ -101,7 +104,7 @@ def test_a_continued_trial_is_recorded_once_at_a_rung() -> None:
     past = [record(0, [0.9, 0.9, 0.9]), record(1, [0.5], finished=False)]
     scheduler = make_scheduler(study, past)
     before = cutoffs(scheduler)
-    scheduler.on_trial_add(None, RayTrial(1))
+    scheduler.on_trial_add(CONTROLLER, RayTrial(1))
     scheduler.on_trial_result(None, RayTrial(1), result(1, 0.1))
     assert cutoffs(scheduler) == before
 
@@ -110,18 +113,18 @@ def test_a_decision_that_the_driver_did_not_live_to_carry_out_is_carried_out() -
     past = [record(number, [0.9] * MAX_EPOCHS) for number in range(3)] + [record(3, [0.1], finished=False)]
     scheduler = make_scheduler(make_study("asha"), past)
     assert scheduler.overdue == {3}
-    scheduler.on_trial_add(None, RayTrial(3))
+    scheduler.on_trial_add(CONTROLLER, RayTrial(3))
     assert scheduler.on_trial_result(None, RayTrial(3), result(1, 0.1)) == TrialScheduler.STOP
 
 
 def test_a_trial_whose_worker_died_keeps_its_bracket_and_what_it_reported() -> None:
     scheduler = make_scheduler(make_study({"name": "hyperband"}))
     trial = RayTrial(0)
-    scheduler.on_trial_add(None, trial)
+    scheduler.on_trial_add(CONTROLLER, trial)
     scheduler.on_trial_result(None, trial, result(1, 0.5))
     before = scheduler.debug_string()
     scheduler.on_trial_error(None, trial)
-    scheduler.on_trial_add(None, trial)
+    scheduler.on_trial_add(CONTROLLER, trial)
     scheduler.on_trial_result(None, trial, result(1, 0.5))
     assert scheduler.debug_string() == before
 
@@ -131,7 +134,7 @@ def test_a_failed_trial_disturbs_no_other(scheduler: Any) -> None:
     rule = make_scheduler(make_study(scheduler))
     for number in range(5):
         run(rule, number, [0.5] * MAX_EPOCHS)
-    rule.on_trial_add(None, RayTrial(5))
+    rule.on_trial_add(CONTROLLER, RayTrial(5))
     rule.on_trial_complete(None, RayTrial(5), {"epoch": 0, "outcome": "failed", "done": True})
     assert len(run(rule, 6, [0.6] * MAX_EPOCHS)) == MAX_EPOCHS
 
@@ -161,6 +164,6 @@ def test_losses_are_minimised() -> None:
     decisions = []
     for number, loss in enumerate([0.1, 0.1, 0.1, 5.0]):
         trial = RayTrial(number)
-        scheduler.on_trial_add(None, trial)
+        scheduler.on_trial_add(CONTROLLER, trial)
         decisions.append(scheduler.on_trial_result(None, trial, {"epoch": 1, "val_loss": loss}))
     assert decisions == ["CONTINUE"] * 3 + ["STOP"]
