@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.schema import StudyConfig
+from search_spaces.search_options import StageConfig
 from trainables.errors import InputError
 from tuning.layout import REGISTERED, StudyFolder
 
 _BUDGET = frozenset({"search.trials", "search.time_budget"})
-"""More of them extends a study, without a question; less is what a study looks like that `resume` has extended."""
+"""More of them extends a study, without a question; less is what a study looks like that `resume` has extended. In a
+search by rounds, the trials of the last round stand for `search.trials`."""
 
 _ACCEPTABLE = frozenset(
     {
@@ -98,6 +100,8 @@ def _extended(begun: StudyConfig, now: StudyConfig) -> StudyConfig:
     """The larger of the two budgets; where either has no time budget, the former one's."""
     former, new = begun.search, now.search
     update: dict[str, object] = {"trials": max(former.trials, new.trials)}
+    if former.stages:
+        update["stages"] = _with_last_trials(former.stages, max(former.stages[-1].trials, new.stages[-1].trials))
     if former.time_budget is not None and new.time_budget is not None:
         update["time_budget"] = max(former.time_budget, new.time_budget)
     return begun.model_copy(update={"search": former.model_copy(update=update)})
@@ -127,6 +131,8 @@ def _refusal(path: str, begun: StudyConfig, now: StudyConfig) -> str:
 def _refusal_in_space(path: str, begun: StudyConfig, now: StudyConfig) -> str:
     """A range may be other than it was, and a parameter new: the searcher then leaves aside what lies outside."""
     former, new = begun.space.get(path), now.space.get(path)
+    if begun.search.stages:
+        return "what the rounds so far have found best was found in the former one"
     if path == "training.max_epochs":
         return "the epochs at which trials are compared follow from it"
     if new is None:
@@ -134,6 +140,10 @@ def _refusal_in_space(path: str, begun: StudyConfig, now: StudyConfig) -> str:
     if former is not None and _comparable(former.when) != _comparable(new.when):
         return "in which of the trials so far it exists would be another question"
     return ""
+
+
+def _with_last_trials(stages: tuple[StageConfig, ...], trials: int) -> tuple[StageConfig, ...]:
+    return (*stages[:-1], *(stage.model_copy(update={"trials": trials}) for stage in stages[-1:]))
 
 
 def _same_parameter(begun: StudyConfig, now: StudyConfig, path: str) -> bool:
@@ -150,6 +160,9 @@ def _fields(study: StudyConfig) -> Iterator[tuple[str, Any]]:
             yield from ((f"space.{path}", _parameter(study, path)) for path in value)
         elif section == "name":
             yield section, value
+        elif section == "search":
+            without_budget = value.model_copy(update={"stages": _with_last_trials(value.stages, 0)})
+            yield from ((f"search.{field}", content) for field, content in without_budget)
         else:
             yield from ((f"{section}.{field}", _comparable(content)) for field, content in value)
 

@@ -24,7 +24,7 @@ def run_trials(study: Prepared, recorder: Recorder, interrupt: threading.Event) 
     """Search, then confirm the best; each only as far as the journal says that something is left to do.
 
     Raises:
-        StudyFailedError: nothing in the search space can be built.
+        RecordError: the study's files cannot be written.
     """
     record = recorder.study()
     round_ = _open_round(study, record, _current_round(record))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
-from trainables.errors import RecordError, StudyFailedError, StudyInterruptedError
+from trainables.errors import StudyFailedError, StudyInterruptedError
 from tuning.catalogue import find_study, require_free_name
 from tuning.champion import register_champion
 from tuning.confirm import recommended
@@ -94,13 +94,8 @@ def _drive(study: Prepared) -> StudyRecord:
     with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
         recorder.record(_opening(study))
         with _mirrored(study):
-            try:
-                ended = run_trials(study, recorder, interrupt)
-            except RecordError:
-                raise  # nothing can be written; the study is as if its driver had died here
-            except StudyFailedError as error:
-                recorder.record(StudyEnded(state="failed", reason=str(error)))
-                raise
+            # A RecordError leaves the study as if its driver had died here: nothing can be written.
+            ended = run_trials(study, recorder, interrupt)
             if ended.interrupted:
                 recorder.record(StudyEnded(state="interrupted", reason=ended.reason))
                 raise StudyInterruptedError(f"interrupted; go on with `tune-cli resume {study.folder.reference}`")

@@ -28,8 +28,9 @@ from tuning.layout import StudyFolder
 from tuning.lock import hold
 from tuning.observer import Silent
 from tuning.pick import Limits, Picked, pick_champion, trials_within
+from tuning.preparation import Places
 from tuning.record import read_record
-from tuning.study import Places, resume_study
+from tuning.study import resume_study
 from tuning.tracking import TrackingError
 
 _CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}, "model": {"name": "softmax_regression"}})
