@@ -3,19 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow test-chaos lint format types layers clean
+.PHONY: demo test test-slow lint format types layers clean
 
 demo: .venv/ready  ## Search for the best classifier of scikit-learn's handwritten digits.
 	$(BIN)/tune-cli run search_spaces/digits.yaml
 
 test: lint types layers  ## Everything that every change must pass.
-	$(BIN)/pytest -n 2 -m "not slow and not chaos"
+	$(BIN)/pytest -n 2 -m "not slow"
 
 test-slow: .venv/ready  ## Whole studies, killed drivers, servers that go down: minutes.
 	$(BIN)/pytest -m slow
-
-test-chaos: .venv/ready  ## Workers, drivers and servers killed at random moments; a soak.
-	$(BIN)/pytest -m chaos
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -24,7 +24,8 @@ from trial_overhead import STUDY
 from search_spaces.schema import StudyConfig
 from tuning.journal import Event, TrialFinished
 from tuning.observer import Silent
-from tuning.study import Places, run_study
+from tuning.preparation import Places
+from tuning.study import run_study
 
 SETTLED, EVERY = 100, 20
 """Trials before the first look, and between two."""
@@ -63,7 +64,10 @@ def by_file(snapshots: list[tracemalloc.Snapshot], trials: int) -> list[str]:
     before, after = snapshots
     found = after.compare_to(before, "lineno")[:40]
     lines = [(one.size_diff / 1024 / trials, one.count_diff / trials, one.traceback[0]) for one in found]
-    return [f"{kib:8.2f} {count:8.1f}  {place.filename.split('site-packages/')[-1]}:{place.lineno}" for kib, count, place in lines]
+    return [
+        f"{kib:8.2f} {count:8.1f}  {place.filename.split('site-packages/')[-1]}:{place.lineno}"
+        for kib, count, place in lines
+    ]
 
 
 def main() -> None:

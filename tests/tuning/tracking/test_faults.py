@@ -29,8 +29,12 @@ Mirror(StudyFolder(Path(storage), "tiny"), uri).bring_up_to_date()
 """
 
 
+UNTIL_STDIN_CLOSES = '"$@" & read nothing; kill -KILL 0'
+"""Shell: run a command until whoever holds the other end of the pipe is gone, however it went; then kill the group."""
+
+
 class Server:
-    """`mlflow server` on 127.0.0.1 over one SQLite file, killed by its process group."""
+    """`mlflow server` on 127.0.0.1 over one SQLite file, killed by its process group; dies with this process."""
 
     def __init__(self, folder: Path, database: str) -> None:
         with socket.socket() as probe:
@@ -47,7 +51,13 @@ class Server:
         log = open(self._folder / "server.log", "ab")  # noqa: SIM115  # the server's own from here on
         environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # else nine more processes
         self._process = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=self._folder, env=environment, start_new_session=True
+            ["sh", "-c", UNTIL_STDIN_CLOSES, "sh", *command],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=self._folder,
+            env=environment,
+            start_new_session=True,
         )
         log.close()
         end = time.monotonic() + 90
@@ -58,7 +68,7 @@ class Server:
     def kill(self) -> None:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self._process.communicate()
             self._process = None
 
     def pause(self) -> None:
