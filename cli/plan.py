@@ -1,38 +1,65 @@
 """`plan`: what a study would do, without starting it."""
 
 import logging
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cli.options import Json, Set, StudyFile
 
 if TYPE_CHECKING:
     from search_spaces.schema import StudyConfig
     from trainables.config import DataConfig
-    from tuning.plan import Plan, PlannedParameter, PlannedTrial
+    from tuning.plan import Plan, PlannedParameter, PlannedTime, PlannedTrial, Seconds
 
 
-def plan(file: StudyFile, set_: Set = None, json: Json = False) -> None:
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate",
+        help="Train a few batches of a few configurations on the study's images, decoding them first if necessary, "
+        "and estimate the time.",
+    ),
+]
+
+
+def plan(file: StudyFile, set_: Set = None, json: Json = False, calibrate: Calibrate = False) -> None:
     """Show what a study would search, how large its models are, what it may cost, and what cannot be built."""
     from cli.output import result_alone
     from search_spaces.loading import load_study
 
     study = load_study(file, set_ or [])
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, as in the workers
     with result_alone(json) as show:
-        from tuning.cluster import available_cpus
+        from tuning.cluster import local_trials
         from tuning.plan import make_plan
         from tuning.search_checks import check_search
 
         logging.getLogger("optuna").setLevel(logging.WARNING)  # announces every study it makes in memory
         check_search(study)
         shape, classes = _images(study.data)
-        concurrent = max(1, available_cpus() // study.resources.cpus_per_trial)
-        made = make_plan(
-            study, shape, classes, concurrent=min(concurrent, study.resources.max_concurrent or concurrent)
-        )
+        concurrent = local_trials(study.resources)
+        made = make_plan(study, shape, classes, concurrent=concurrent)
+        if calibrate:
+            made = made.model_copy(update={"time": _calibrated(study, made, concurrent)})
         if json:
             show(made)
         else:
             _print(study, made)
+
+
+def _calibrated(study: "StudyConfig", made: "Plan", concurrent: int) -> "PlannedTime":
+    """Read the images and train a little, saying how far it has come."""
+    from cli.watch import watch
+    from trainables.data.training_data import prepare_training_data
+    from tuning.calibration import calibrate
+
+    with watch(on_stderr=True) as observer:
+        observer.phase("reading images")
+        data = prepare_training_data(study.data, observer.progress)
+        observer.phase("calibrating")
+        return calibrate(study, made, data, concurrent, observer.progress)
 
 
 def _images(config: "DataConfig") -> tuple[tuple[int, int, int], int]:
@@ -60,6 +87,8 @@ def _print(study: "StudyConfig", made: "Plan") -> None:
         print(f"  {times} times: {reason}")
     print(_epochs(made))
     print(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
+    if made.time is not None:
+        _print_time(made.time)
 
 
 def _print_table(heading: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
@@ -104,6 +133,28 @@ def _epochs(made: "Plan") -> str:
     expected = "" if epochs.expected is None else f", about {epochs.expected} expected"
     confirm = f"; {epochs.confirm} more to confirm the best" if epochs.confirm else ""
     return f"epochs: {epochs.a_trial} a trial{rungs}; {epochs.most} in all at most{expected}{confirm}"
+
+
+def _print_time(time: "PlannedTime") -> None:
+    from cli import words
+
+    print()
+    rows: list[tuple[str, ...]] = [
+        (one.kind, "-" if one.seconds_per_epoch is None else f"{one.seconds_per_epoch:.3g}", one.failed or said)
+        for one, said in ((one, words.parameters(one.params)) for one in time.samples)
+    ]
+    _print_table(("", "s/epoch", f"measured with {time.threads} thread{'s' if time.threads > 1 else ''}"), rows, (1,))
+    confirm = f", of them {_span(time.confirm)} to confirm the best" if time.confirm.high else ""
+    print(f"\ntime: {_span(time.total)}{confirm}")
+    for assumption in time.assumptions:
+        print(f"  {assumption}")
+
+
+def _span(seconds: "Seconds") -> str:
+    from cli import words
+
+    low, high = words.duration(seconds.low), words.duration(seconds.high)
+    return f"about {words.duration(seconds.expected)} ({low} to {high})"
 
 
 def _bytes(count: float) -> str:

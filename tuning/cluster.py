@@ -137,6 +137,12 @@ def concurrent_trials(resources: ResourcesConfig) -> int:
     return min(fitting, resources.max_concurrent or fitting)
 
 
+def local_trials(resources: ResourcesConfig) -> int:
+    """How many trials fit on this machine at once; 1 also where a larger machine is needed."""
+    fitting = max(1, _fitting(resources, available_cpus(), _local_gpus() if resources.gpus_per_trial else 0))
+    return min(fitting, resources.max_concurrent or fitting)
+
+
 def _fitting(resources: ResourcesConfig, cpus: float, gpus: float) -> int:
     by_cpu = int(cpus // resources.cpus_per_trial)
     if resources.gpus_per_trial == 0:

@@ -70,6 +70,44 @@ class PlannedEpochs(Config):
     """Of retraining the best, on top."""
 
 
+class CalibratedTrial(Config):
+    """How fast one configuration trains here."""
+
+    kind: Literal["default", "smallest", "largest", "sampled"]
+    params: dict[str, Any]
+    seconds_per_epoch: float | None = None
+    """Of all training images once, and all validation images; None where it cannot be trained."""
+    failed: str | None = None
+    """Why not."""
+
+
+class Seconds(Config):
+    """An estimate of time, in seconds."""
+
+    low: float
+    """If every trial were as fast as the fastest one measured."""
+    expected: float
+    """If trials were on average as fast as the default and the sampled configurations."""
+    high: float
+    """If every trial were as slow as the slowest one measured."""
+
+
+class PlannedTime(Config):
+    """What a study takes, from a few batches of some configurations."""
+
+    samples: tuple[CalibratedTrial, ...]
+    threads: int
+    """Of each trial."""
+    concurrent: int
+    """Trials at once."""
+    seconds_per_epoch: Seconds
+    """Of one trial."""
+    search: Seconds
+    confirm: Seconds
+    total: Seconds
+    assumptions: tuple[str, ...]
+
+
 class Plan(Config):
     """A study before it starts."""
 
@@ -87,6 +125,8 @@ class Plan(Config):
     epochs: PlannedEpochs
     checkpoint_bytes: int
     """Disk that checkpoints take at most, if every trial were the largest one measured."""
+    time: PlannedTime | None = None
+    """Only if asked for: it takes training to find out."""
 
 
 def make_plan(

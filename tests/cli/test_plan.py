@@ -22,7 +22,25 @@ def test_json_holds_the_promised_keys(tmp_path: Path, run_cli) -> None:
     assert made["cardinality"] == 10
     assert made["infeasible_fraction"] == 0.4  # 8 pixels take three pools
     assert not (tmp_path / "studies").exists()
+    assert made["time"] is None
     assert "mlflow" not in finished.modules
+
+
+def test_calibration_estimates_the_time_and_leaves_nothing_here(tmp_path: Path, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_STUDY)
+    cache = {"TUNE_CACHE_DIR": str(tmp_path / "cache")}
+    before = set(tmp_path.iterdir())
+    finished = run_cli("plan", "study.yaml", "--calibrate", "--json", "--set", "resources.cpus_per_trial=1", env=cache)
+    assert finished.code == 0, finished.err
+    assert "calibrating" in finished.err
+    time = json.loads(finished.out)["time"]
+    assert 0 < time["total"]["low"] <= time["total"]["expected"] <= time["total"]["high"]
+    assert {path.name for path in set(tmp_path.iterdir()) - before} == {"cache", "modules.txt"}
+    assert "mlflow" not in finished.modules
+    out = run_cli("plan", "study.yaml", "--calibrate", "--set", "confirm.top=1", env=cache).out
+    assert "\ntime: about " in out
+    assert "of them about " in out
+    assert "trials at once: " in out
 
 
 def test_the_table_says_what_is_searched_what_it_costs_and_what_cannot_be(tmp_path: Path, run_cli) -> None:
