@@ -11,7 +11,7 @@ from cli.options import Json, Set, StudyFile
 if TYPE_CHECKING:
     from search_spaces.schema import StudyConfig
     from trainables.config import DataConfig
-    from tuning.plan import Plan, PlannedParameter, PlannedTime, PlannedTrial, Seconds
+    from tuning.plan import Plan, PlannedParameter, PlannedStage, PlannedTime, PlannedTrial, Seconds
 
 
 Calibrate = Annotated[
@@ -32,21 +32,30 @@ def plan(file: StudyFile, set_: Set = None, json: Json = False, calibrate: Calib
     study = load_study(file, set_ or [])
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, as in the workers
     with result_alone(json) as show:
-        from tuning.cluster import local_trials
-        from tuning.plan import make_plan
         from tuning.search_checks import check_search
+        from tuning.staged_plan import add_up
+        from tuning.stages import make_stage, stage_count
 
         logging.getLogger("optuna").setLevel(logging.WARNING)  # announces every study it makes in memory
         check_search(study)
-        shape, classes = _images(study.data)
-        concurrent = local_trials(study.resources)
-        made = make_plan(study, shape, classes, concurrent=concurrent)
-        if calibrate:
-            made = made.model_copy(update={"time": _calibrated(study, made, concurrent)})
+        stages = [make_stage(study, index) for index in range(stage_count(study))]
+        plans = [_planned(stage.study, calibrate) for stage in stages]
+        made = add_up(study, stages, plans) if study.search.stages else plans[0]
         if json:
             show(made)
         else:
             _print(study, made)
+
+
+def _planned(study: "StudyConfig", calibrated: bool) -> "Plan":
+    """The plan of a study, or of one round of a staged search."""
+    from tuning.cluster import local_trials
+    from tuning.plan import make_plan
+
+    shape, classes = _images(study.data)
+    concurrent = local_trials(study.resources)
+    made = make_plan(study, shape, classes, concurrent=concurrent)
+    return made.model_copy(update={"time": _calibrated(study, made, concurrent)}) if calibrated else made
 
 
 def _calibrated(study: "StudyConfig", made: "Plan", concurrent: int) -> "PlannedTime":
@@ -75,10 +84,20 @@ def _images(config: "DataConfig") -> tuple[tuple[int, int, int], int]:
 
 def _print(study: "StudyConfig", made: "Plan") -> None:
     search = study.search
-    print(f"study {study.name}: {made.trials} trials, {search.searcher.name} proposes, {search.scheduler.name} stops\n")
+    how = (
+        f"{len(made.stages)} stages"
+        if made.stages
+        else f"{search.searcher.name} proposes, {search.scheduler.name} stops"
+    )
+    print(f"study {study.name}: {made.trials} trials, {how}\n")
     _print_table(("parameter", "values", ""), [_parameter_row(parameter) for parameter in made.parameters])
     total = made.cardinality if isinstance(made.cardinality, str) else f"{made.cardinality:,}"
     print(f"\nconfigurations: {total}\n")
+    if made.stages:
+        _print_table(
+            ("stage", "trials", "of", "epochs", "what varies", ""), [_stage_row(one) for one in made.stages], (1, 3)
+        )
+        print()
     _print_table(
         ("", "parameters", "MACs", "memory", ""), [_trial_row(trial) for trial in made.samples], right=(1, 2, 3)
     )
@@ -116,6 +135,15 @@ def _parameter_row(parameter: "PlannedParameter") -> tuple[str, str, str]:
         values += ", log" if parameter.log else ""
     when = ", ".join(f"{path} is {value}" for path, value in (parameter.when or {}).items())
     return parameter.path, values, f"when {when}" if when else ""
+
+
+def _stage_row(stage: "PlannedStage") -> tuple[str, ...]:
+    of = stage.cardinality if isinstance(stage.cardinality, str) else f"{stage.cardinality:,}"
+    images = [f"{stage.image_size} pixels"] if stage.image_size is not None else []
+    images += [f"{100 * stage.train_fraction:g} % of the images"] if stage.train_fraction < 1.0 else []
+    how = ", ".join((f"{stage.searcher} proposes, {stage.scheduler} stops", *images))
+    epochs = stage.epochs.most if stage.epochs.expected is None else stage.epochs.expected
+    return str(stage.stage), str(stage.trials), of, str(epochs), ", ".join(stage.parameters), how
 
 
 def _trial_row(trial: "PlannedTrial") -> tuple[str, ...]:

@@ -108,6 +108,22 @@ class PlannedTime(Config):
     assumptions: tuple[str, ...]
 
 
+class PlannedStage(Config):
+    """One round of a staged search."""
+
+    stage: int
+    """Counted from 1."""
+    parameters: tuple[str, ...]
+    """What varies."""
+    searcher: str
+    scheduler: str
+    trials: int
+    cardinality: int | Literal["continuous"]
+    epochs: PlannedEpochs
+    image_size: int | None
+    train_fraction: float
+
+
 class Plan(Config):
     """A study before it starts."""
 
@@ -125,6 +141,8 @@ class Plan(Config):
     epochs: PlannedEpochs
     checkpoint_bytes: int
     """Disk that checkpoints take at most, if every trial were the largest one measured."""
+    stages: tuple[PlannedStage, ...] = ()
+    """Rounds of a staged search; what stands above is then of all of them together."""
     time: PlannedTime | None = None
     """Only if asked for: it takes training to find out."""
 
@@ -151,7 +169,7 @@ def make_plan(
     reasons = Counter(one.infeasible for one in measured if one.infeasible is not None)
     largest = max(one.parameters or 0 for one in [default, *feasible])
     return Plan(
-        parameters=tuple(_parameter(space, path) for path in study.space),
+        parameters=planned_parameters(space),
         cardinality="continuous" if size is None else size,
         samples=_shown(default, feasible, measured),
         measured=len(measured),
@@ -201,6 +219,11 @@ def _shown(
     )
     step = max(1, len(measured) // _SHOWN)
     return (default, *extremes, *measured[::step][:_SHOWN])
+
+
+def planned_parameters(space: Space) -> tuple[PlannedParameter, ...]:
+    """The parameters of a space, in the order of the study file."""
+    return tuple(_parameter(space, path) for path in space.study.space)
 
 
 def _parameter(space: Space, path: str) -> PlannedParameter:
