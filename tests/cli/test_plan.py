@@ -1,6 +1,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 _STUDY = """\
 name: small
 data: {dataset: digits}
@@ -52,6 +54,38 @@ def test_the_table_says_what_is_searched_what_it_costs_and_what_cannot_be(tmp_pa
     assert "cannot be built: 40.0 % of 10 configurations" in out
     assert "epochs: 9 a trial, decided at " in out
     assert "disk for checkpoints: at most " in out
+
+
+_STAGED = """\
+name: small
+data: {dataset: digits}
+training: {max_epochs: 9}
+search:
+  stages:
+    - {parameters: [model.filters, model.blocks], searcher: grid, scheduler: none, trials: 50, max_epochs: 2}
+    - {parameters: [model.dropout], trials: 7, train_fraction: 0.5}
+confirm: {top: 1, seeds: 2}
+space:
+  model.filters: {choices: [8, 16]}
+  model.blocks: {low: 1, high: 5}
+  model.dropout: {low: 0.0, high: 0.5}
+"""
+
+
+def test_rounds_are_planned_one_by_one_and_added_up(tmp_path: Path, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_STAGED)
+    made = json.loads(run_cli("plan", "study.yaml", "--json").out)
+    first, second = made["stages"]
+    assert (first["parameters"], first["searcher"], first["trials"]) == (["model.filters", "model.blocks"], "grid", 10)
+    assert (first["cardinality"], first["epochs"]["most"]) == (10, 20)
+    assert (second["cardinality"], second["epochs"]["most"], second["train_fraction"]) == ("continuous", 63, 0.5)
+    assert (made["trials"], made["epochs"]["most"], made["epochs"]["confirm"]) == (17, 83, 18)
+    assert made["cardinality"] == "continuous"
+    assert [parameter["path"] for parameter in made["parameters"]] == ["model.filters", "model.blocks", "model.dropout"]
+    assert made["infeasible_fraction"] == pytest.approx(4 / 110, abs=1e-4)  # of 10 in the first and 100 in the second
+    out = run_cli("plan", "study.yaml").out
+    assert "study small: 17 trials, 2 stages" in out
+    assert "tpe proposes, asha stops, 50 % of the images" in out
 
 
 def test_a_wrong_file_is_refused(tmp_path: Path, run_cli) -> None:
