@@ -7,7 +7,11 @@ from cli.options import Set, StudyFile
 
 if TYPE_CHECKING:
     from search_spaces.schema import StudyConfig
+    from trainables.data.description import DataDescription
     from trainables.data.training_data import TrainingData
+
+_LISTED = 10
+"""Files named of a kind; a data set may have thousands of doubles."""
 
 
 def prepare(file: StudyFile, set_: Set = None) -> None:
@@ -17,23 +21,45 @@ def prepare(file: StudyFile, set_: Set = None) -> None:
 
 
 def info(file: StudyFile, set_: Set = None) -> None:
-    """Show classes, splits, size and normalisation of a study's images."""
-    from trainables.data.manifest import split_manifest
+    """Show classes, splits, images that look the same in two splits, normalisation and size of a study's images."""
+    from cli.watch import watch
+    from trainables.data.description import describe_data
 
     config, data = _prepare(file, set_)
-    manifest = split_manifest(config.data, data)
-    channels, height, width = data.image_shape
-    print(f"data set     {config.data.dataset}")
+    with watch(on_stderr=True) as observer:
+        observer.phase("looking for images that are alike")
+        described = describe_data(config.data, observer.progress)
+    channels, height, width = described.image_shape
+    print(f"data set     {described.dataset}")
     print(f"images       {height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}")
     print(f"mean         {' '.join(f'{value:.4f}' for value in data.mean)}")
     print(f"deviation    {' '.join(f'{value:.4f}' for value in data.std)}")
     print(f"fingerprint  {data.fingerprint}")
-    splits = manifest["splits"]
-    headings = {split: f"{split} {content['images']}" for split, content in splits.items()}
-    width = max(len("class"), *map(len, data.classes))
-    print(f"\n{'class':<{width}}  {'  '.join(headings.values())}")
-    for name in data.classes:
-        counts = (f"{content['per_class'][name]:>{len(headings[split])}}" for split, content in splits.items())
+    print(f"on disk      {described.bytes_on_disk / 1e6:,.1f} MB of decoded images in")
+    for folder in described.cache_folders:
+        print(f"             {folder}")
+    _print_files("unreadable", [f"{one.path}: {one.reason}" for one in described.unreadable])
+    alike = described.near_duplicates
+    _print_files("alike", [f"{one.first_split} {one.first}, {one.second_split} {one.second}" for one in alike])
+    _print_splits(described)
+
+
+def _print_files(name: str, files: list[str]) -> None:
+    print(f"{name:<11}  {len(files) or 'none'}")
+    for file in files[:_LISTED]:
+        print(f"             {file}")
+    if len(files) > _LISTED:
+        print(f"             and {len(files) - _LISTED} more")
+
+
+def _print_splits(described: "DataDescription") -> None:
+    headings = [f"{split.name} {split.images}" for split in described.splits]
+    width = max(len("class"), *map(len, described.classes))
+    print(f"\n{'class':<{width}}  {'  '.join(headings)}")
+    for row, name in enumerate(described.classes):
+        counts = (
+            f"{split.per_class[row]:>{len(head)}}" for split, head in zip(described.splits, headings, strict=True)
+        )
         print(f"{name:<{width}}  {'  '.join(counts)}")
 
 

@@ -95,7 +95,7 @@ def _open(part: Part, config: DataConfig, shelf: str, progress: Progress | None)
     key = digest({"version": _LAYOUT_VERSION, "part": part.identity, "format": asdict(form)})
     folder = cache_directory(config) / shelf / f"{config.dataset}-{form.size}px-{key[:24]}"
     if not folder.is_dir():
-        with _explain_disk_errors(folder.parent):
+        with explain_disk_errors("decoded images", folder.parent):
             _build_locked(part, form, folder, progress)
     return _load(folder)
 
@@ -132,17 +132,20 @@ def _remove_abandoned(shelf: Path) -> None:
 
 
 @contextlib.contextmanager
-def _explain_disk_errors(folder: Path) -> Iterator[None]:
+def explain_disk_errors(what: str, folder: Path) -> Iterator[None]:
+    """Turn an `OSError` of the cache into words: `what` (plural) could not be kept in `folder`.
+
+    Raises:
+        DataError: instead of the `OSError`.
+    """
     try:
         yield
     except OSError as error:
         remedy = "set $TUNE_CACHE_DIR or data.cache_dir to a folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
-                f"no space left for decoded images in {folder}; free some, or {remedy} on a larger disk"
-            ) from error
+            raise DataError(f"no space left for {what} in {folder}; free some, or {remedy} on a larger disk") from error
         raise DataError(
-            f"decoded images cannot be written to {folder} ({error.strerror or error}); {remedy} you may write to"
+            f"{what} cannot be written to {folder} ({error.strerror or error}); {remedy} you may write to"
         ) from error
 
 

@@ -6,8 +6,6 @@ the number format, so that whatever changes a feature leads to another file; old
 file appears by one rename when it is complete and synced; its builder holds NAME.npy.lock.
 """
 
-import contextlib
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ from trainables.config import AugmentationConfig, TrialConfig
 from trainables.config.models import BackboneConfig
 from trainables.data.augmentation import Augmenter
 from trainables.data.batches import iterate_batches
-from trainables.data.cache import cache_directory
+from trainables.data.cache import cache_directory, explain_disk_errors
 from trainables.data.geometry import to_unit
 from trainables.data.training_data import TrainingData
 from trainables.errors import DataError
@@ -94,7 +92,7 @@ def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, c
     rows, _ = torch.cat([data.train_indices, data.validation_indices]).sort()
     key = _key(classifier, config.model, data, compute)
     path = cache_directory(config.data) / "features" / f"{config.model.architecture}-{key[:24]}.npy"
-    with _explain_disk_errors(path):
+    with explain_disk_errors("the backbone's features", path.parent):
         if not path.exists():
             _build_locked(path, classifier, data, rows, compute)
         features = _load(path)
@@ -178,19 +176,3 @@ def _load(path: Path) -> Tensor:
     except ValueError as error:
         raise DataError(f"the features in {path} are damaged ({error}); delete that file and start again") from error
     return features.view(torch.bfloat16) if features.dtype == torch.uint16 else features
-
-
-@contextlib.contextmanager
-def _explain_disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        remedy = "set $TUNE_CACHE_DIR or data.cache_dir to a folder"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
-                f"no space left for the backbone's features in {path.parent}; free some, or {remedy} on a larger disk"
-            ) from error
-        raise DataError(
-            f"the backbone's features cannot be kept in {path.parent} ({error.strerror or error}); {remedy} that you "
-            "may write to"
-        ) from error

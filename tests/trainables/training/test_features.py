@@ -184,7 +184,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 def test_a_folder_that_cannot_be_written_is_told(data_config: DataConfig, data: TrainingData) -> None:
     (cache_directory(data_config) / "features").write_text("in the way")
-    with pytest.raises(DataError, match="cannot be kept in .* folder that you may write to"):
+    with pytest.raises(DataError, match="cannot be written to .* folder you may write to"):
         list(train(_trial(data_config), data))
 
 
