@@ -93,7 +93,8 @@ class NumberedScheduler(FIFOScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """A trial is to run, for the first time or again."""
         self._add(trial.config["number"])
-        forget_ended(tune_controller._tune_controller)
+        if tune_controller is not None:  # a replay has none
+            forget_ended(tune_controller._tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide whether the trial goes on; epochs trained again after a fault are passed over."""
