@@ -15,8 +15,8 @@ from tuning.recorder import Pen
 
 _HEARTBEAT_SECONDS = 2.0
 
-REMEMBERED = 64
-"""Trials that Ray Tune goes on knowing beyond those that run: nothing is asked about one that ended so long ago."""
+REMEMBERED = 32
+"""So many trials begin before Ray Tune forgets one that is over: it asks nothing more about it by then."""
 
 
 class Forgetful:
@@ -47,18 +47,27 @@ class TrialEvents(Forgetful, TrialProgressCallback):
         """Nothing."""
 
 
-def forget_ended(controller: Any) -> None:
-    """Have Ray Tune drop the trials that ended long ago, which it keeps whole until the end: some 15 KiB each.
+class Forgetting:
+    """Has Ray Tune drop trials that are over, which it keeps whole until the end: some 15 KiB each.
 
-    It has no hook for that, so this reaches into its controller. Call it between two rounds of its loop.
+    It has no hook for that, so this reaches into its controller.
     """
-    trials = controller.get_trials()
-    if len(trials) < 2 * REMEMBERED:
-        return
-    old = {trial for trial in trials[:-REMEMBERED] if trial.is_finished()}
-    trials[:] = [trial for trial in trials if trial not in old]
-    for ended in (controller._stopped_trials, controller._failed_trials, controller._trials_to_cache):
-        ended -= old
+
+    def __init__(self) -> None:
+        self._ended: set[Any] = set()
+        """Trials that were over at the last sweep."""
+        self._due = REMEMBERED
+
+    def sweep(self, controller: Any) -> None:
+        """Drop the trials that were over at the last sweep already; to be called between two rounds of Ray's loop."""
+        trials = controller.get_trials()
+        if len(trials) < self._due:
+            return
+        trials[:] = [trial for trial in trials if trial not in self._ended]
+        for kept in (controller._stopped_trials, controller._failed_trials, controller._trials_to_cache):
+            kept -= self._ended
+        self._ended = {trial for trial in trials if trial.is_finished()}
+        self._due = len(trials) + REMEMBERED
 
 
 class Stopper(Forgetful, tune.Stopper):

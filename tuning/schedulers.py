@@ -11,7 +11,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianSt
 from search_spaces.schema import StudyConfig
 from search_spaces.search_options import AshaConfig, HyperbandConfig, MedianConfig
 from tuning.domains import make_domain
-from tuning.ray_hooks import forget_ended
+from tuning.ray_hooks import Forgetting
 from tuning.record import TrialRecord
 
 _NEVER = float("inf")
@@ -63,6 +63,7 @@ class NumberedScheduler(FIFOScheduler):
         self._objective = study.search.objective
         self._seed = study.search.seed
         self._rule = _make_rule(study)
+        self._forgetting = Forgetting()
         self._epochs: dict[int, int] = {}
         self._over: set[int] = set()
         """Trials whose last epoch the rule knows: it has forgotten them."""
@@ -94,7 +95,7 @@ class NumberedScheduler(FIFOScheduler):
         """A trial is to run, for the first time or again."""
         self._add(trial.config["number"])
         if tune_controller is not None:  # a replay has none
-            forget_ended(tune_controller._tune_controller)
+            self._forgetting.sweep(tune_controller._tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide whether the trial goes on; epochs trained again after a fault are passed over."""

@@ -231,6 +231,19 @@ def test_a_study_from_run_to_test(tmp_path: Path, run_cli) -> None:
     assert repeated.code == 0, repeated.err
     assert len(json.loads(repeated.out)["trials"]) == 3
 
+    (tmp_path / "study.yaml").write_text(_GOOD.replace("trials: 2", "trials: 4").replace("[8, 16]", "[4]"))
+    refused = run_cli("run", "study.yaml", "--resume", "auto")
+    assert refused.code == 2
+    assert "--accept-changes" in refused.err
+    accepted = run_cli("run", "study.yaml", "--resume", "auto", "--accept-changes", "--json")
+    assert accepted.code == 0, accepted.err
+    *former, new = json.loads(accepted.out)["trials"]
+    assert [trial["number"] for trial in former] == [0, 1, 2]
+    assert (new["number"], new["params"]) == (3, {"model.filters": 4})
+    journal = (tmp_path / "studies" / "small" / "journal.jsonl").read_bytes()
+    assert run_cli("run", "study.yaml", "--resume", "auto").code == 0  # the new file is the study's now
+    assert (tmp_path / "studies" / "small" / "journal.jsonl").read_bytes() == journal
+
 
 @pytest.mark.slow
 def test_a_stopped_study_exits_130_and_says_how_to_go_on(tmp_path: Path, run_cli) -> None:

@@ -13,7 +13,7 @@ from tuning.preparation import Places
 from tuning.ray_hooks import REMEMBERED
 from tuning.study import run_study
 
-TRIALS = 3 * REMEMBERED
+TRIALS = 4 * REMEMBERED
 
 
 class Watch(Silent):
