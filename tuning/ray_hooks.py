@@ -44,7 +44,9 @@ class TrialEvents(Forgetful, TrialProgressCallback):
         """Nothing: the terminal follows the journal."""
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Nothing."""
+        """Free what Ray Tune needs no more: six queues for each of the trial's metrics."""
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
 
 
 class Forgetting:

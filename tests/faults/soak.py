@@ -53,8 +53,9 @@ class Life:
 
     @property
     def growth(self) -> float:
-        """Bytes a trial, by least squares, leaving out the first trials, in which libraries are still loaded."""
-        settled = [(n, rss) for n, rss in zip(self.trials, self.rss, strict=True) if n >= min(20, self.trials[-1] // 2)]
+        """Bytes a trial, by least squares, without the first trials: libraries are still loaded meanwhile."""
+        first = min(100, self.trials[-1] // 2)
+        settled = [(n, rss) for n, rss in zip(self.trials, self.rss, strict=True) if n >= first]
         if len({n for n, _ in settled}) < 2:
             return 0.0
         return float(np.polyfit(*zip(*settled, strict=True), 1)[0])
@@ -108,7 +109,8 @@ class Soak:
         while process.poll() is None:
             finished = self._finished()
             rss = watched.memory_info().rss
-            if finished > began and rss > 0:  # 0: it has ended in this moment
+            # After the last trial its model is registered, which loads libraries; no memory: the driver has just ended.
+            if began < finished < self.trials and rss > 0:
                 life.trials.append(finished - began)
                 life.rss.append(rss)
             if finished > began and time.monotonic() > due and finished < self.trials:
@@ -159,7 +161,7 @@ def report(soak: Soak, record: StudyRecord, seconds: float) -> str:
         f"MLflow runs {len(runs)} (none twice), epochs repeated a running trial: "
         f"at most {max(soak.losses.epochs_repeated, default=0)}",
         f"longest-lived driver: {longest.trials[-1]} trials, memory {longest.rss[0] / 2**20:.1f} MiB at its first "
-        f"finished trial, {longest.rss[-1] / 2**20:.1f} MiB at its end, {longest.growth / 1024:.1f} KiB a trial",
+        f"finished trial, {longest.rss[-1] / 2**20:.1f} MiB before its last, {longest.growth / 1024:.1f} KiB a trial",
     ]
     lines += [f"trial {trial.number} failed: {trial.reason}" for trial in record.trials if trial.state == "failed"]
     return "\n".join(lines)
@@ -191,7 +193,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TUNE_CACHE_DIR"] = f"{folder}/cache"
-        soak = prepare(Path(folder), arguments.trials, arguments.seed, pause=(5.0, 20.0))
+        soak = prepare(Path(folder), arguments.trials, arguments.seed, pause=(1.0, 6.0))
         began = time.monotonic()
         record = soak.run()
         print(report(soak, record, time.monotonic() - began))
