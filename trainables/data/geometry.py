@@ -13,6 +13,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit
 from torch import Tensor
 
+_LEVEL = 1 / 255
+"""One step of a byte, in [0, 1]."""
+
+_PIECE = 2**17
+"""Bytes that become floats at once: both fit a core's second-level cache."""
+
 
 def uniform(generator: torch.Generator, count: int, low: float, high: float, device: torch.device) -> Tensor:
     """`count` numbers from [low, high), drawn where the generator lives and moved to `device`."""
@@ -234,4 +240,19 @@ def to_unit(images: Tensor) -> Tensor:
     """uint8 to float32 in [0, 1], channels_last, as the cache keeps images and convolutions want them; floats pass."""
     if images.is_floating_point():
         return images
-    return images.contiguous(memory_format=torch.channels_last).float().mul_(1 / 255)
+    images = images.contiguous(memory_format=torch.channels_last)
+    return _scale_pieces(images) if images.device.type == "cpu" else images.float().mul_(_LEVEL)
+
+
+def _scale_pieces(images: Tensor) -> Tensor:
+    """Piece by piece: a batch of photographs as floats is too large for the cache to be passed over twice."""
+    pixels = images.permute(0, 2, 3, 1).numpy()
+    result = torch.empty(pixels.shape)
+    targets, at_once = result.numpy(), -(-_PIECE // images.shape[1:].numel())
+
+    def scale(piece: int) -> None:
+        rows = slice(piece * at_once, (piece + 1) * at_once)
+        np.multiply(pixels[rows], np.float32(_LEVEL), out=targets[rows])
+
+    _in_threads(scale, -(-len(images) // at_once))
+    return result.permute(0, 3, 1, 2)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from trainables.config import AugmentationConfig
 from trainables.data.augmentation import Augmenter
-from trainables.data.geometry import RandomResizedCrop
+from trainables.data.geometry import RandomResizedCrop, to_unit
 
 CLASSES = 4
 EVERY_KIND: dict[str, dict[str, Any]] = {
@@ -107,6 +107,15 @@ def test_bytes_and_floats_agree(options: dict[str, Any]) -> None:
     if options.get("policy") == "standard" or "sharpness" in options:
         pytest.skip("later steps amplify the rounding")
     assert torch.allclose(augment(images, **options)[0], augment(images / 255, **options)[0], atol=1.1 / 255)
+
+
+@pytest.mark.parametrize(("count", "size"), [(0, 8), (1, 1), (3, 224), (300, 28)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bytes_become_the_same_floats_piece_by_piece(count: int, size: int, channels: int) -> None:
+    images = pictures(count, channels, size)
+    floats = to_unit(images)
+    assert torch.equal(floats, images.float() * (1 / 255))
+    assert floats.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_identity() -> None:
