@@ -59,9 +59,12 @@ class _SavedBytes:
         self._seen = {parameter.untyped_storage()._cdata for parameter in present}
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Add a tensor and hand it on; the graph then keeps it, so that its storage's identity stays its own."""
+        """Add a tensor; the graph keeps its storage, whose identity then stays its own.
+
+        Not the tensor itself: an output that its own graph keeps would never be freed, and the network with it.
+        """
         storage = tensor.untyped_storage()
         if storage._cdata not in self._seen:
             self._seen.add(storage._cdata)
             self.total += storage.nbytes()
-        return tensor
+        return tensor.detach()

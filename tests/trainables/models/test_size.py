@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -88,6 +90,17 @@ def test_frozen_layers_keep_nothing():
         measure_size(BackboneConfig(freeze_depth=depth), (3, 32, 32), 10).activation_bytes for depth in (0, "all")
     )
     assert frozen == 512 * 4 < free
+
+
+def test_a_measured_network_is_freed():
+    def alive():
+        gc.collect()
+        return sum(type(one) is torch.nn.Parameter for one in gc.get_objects())
+
+    before = alive()
+    for filters in range(3, 8):
+        measure_size(CnnConfig(filters=filters), (1, 16, 16), 10)
+    assert alive() == before
 
 
 def test_weights_change_no_size_and_must_fit(tmp_path):
