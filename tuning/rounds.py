@@ -4,8 +4,6 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from ray.tune.schedulers import FIFOScheduler
-
 from tuning.cluster import concurrent_trials, connect
 from tuning.confirm import Confirming, trials_to_confirm
 from tuning.execution import Ended, Workers
@@ -14,7 +12,7 @@ from tuning.journal import TrialFinished, TrialState
 from tuning.preparation import Prepared
 from tuning.record import StudyRecord
 from tuning.recorder import Recorder
-from tuning.schedulers import make_scheduler
+from tuning.schedulers import make_scheduler, never_stopping
 from tuning.search import Search
 from tuning.stages import Stage, make_stage, stage_count
 from tuning.warm_start import compatible_trials
@@ -113,7 +111,9 @@ class _Crew:
             return None
         self.study.observer.phase("confirming the best trials with fresh seeds")
         stage = make_stage(self.study.config, record.ranked[0].stage, record.trials)
-        ended = self._workers(stage).run(confirming, FIFOScheduler(), retrained, keep_checkpoints=0, deadline=None)
+        ended = self._workers(stage).run(
+            confirming, never_stopping(stage.study), retrained, keep_checkpoints=0, deadline=None
+        )
         return ended if ended.interrupted else None
 
     def _run(self, round_: _Round, deadline: float | None) -> Ended:

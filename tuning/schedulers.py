@@ -9,7 +9,7 @@ import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from search_spaces.schema import StudyConfig
-from search_spaces.search_options import AshaConfig, HyperbandConfig, MedianConfig
+from search_spaces.search_options import AshaConfig, HyperbandConfig, MedianConfig, NoSchedulerConfig
 from tuning.domains import make_domain
 from tuning.ray_hooks import Forgetting
 from tuning.record import TrialRecord
@@ -24,6 +24,12 @@ def make_scheduler(study: StudyConfig, past: Sequence[TrialRecord] = ()) -> "Num
     for trial in sorted(searched, key=lambda trial: (not trial.is_finished, trial.number)):
         scheduler.replay(trial)
     return scheduler
+
+
+def never_stopping(study: StudyConfig) -> "NumberedScheduler":
+    """A scheduler that lets every trial come to its last epoch."""
+    search = study.search.model_copy(update={"scheduler": NoSchedulerConfig()})
+    return NumberedScheduler(study.model_copy(update={"search": search}))
 
 
 def greatest_epochs(study: StudyConfig) -> int:
