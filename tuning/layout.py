@@ -62,7 +62,7 @@ class StudyFolder:
         return self.checkpoints / f"{number:05d}"
 
     def registered(self, model_uri: str) -> Path:
-        """Folder of the weights of a registered model, `models:/NAME@champion`; one for all studies."""
+        """Folder of the weights of a registered model, `models:/NAME@champion`, by version; one for all studies."""
         return (
             self.storage.resolve() / REGISTERED / re.sub(r"[^A-Za-z0-9._-]+", "-", model_uri.removeprefix("models:/"))
         )

@@ -218,16 +218,20 @@ class Store:
             return str(known.version)
 
     def download(self, model: RegisteredModel, path: str, destination: Path) -> Path:
-        """Fetch the file `path` of a registered model into the folder `destination`."""
-        destination.mkdir(parents=True, exist_ok=True)
+        """Fetch the file `path` of a registered model into the folder `destination`/VERSION.
+
+        An alias moves on; whoever was given the file before keeps what it was.
+        """
         with self._client() as client:
             number = model.version
             if model.alias is not None:
                 number = str(client.get_model_version_by_alias(model.name, model.alias).version)
+            folder = destination / number
+            folder.mkdir(parents=True, exist_ok=True)
             # Not models:/NAME@ALIAS, which MLflow would look up at this process's default address.
             source = client.get_model_version_download_uri(model.name, number)
             local = mlflow.artifacts.download_artifacts(
-                f"{source}/{path}", dst_path=str(destination), tracking_uri=self.uri, registry_uri=self.uri
+                f"{source}/{path}", dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
             )
             return Path(local)
 

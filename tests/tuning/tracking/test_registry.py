@@ -99,6 +99,7 @@ def test_a_new_champion_takes_the_alias(finished, uri, module):
 def test_weights_for_a_later_study(finished, uri, module, tmp_path):
     log_champion(finished.folder, uri, 1, module, IMAGES)
     path = resolve_model_uri("models:/tiny@champion", uri, tmp_path / "weights")
+    assert path.is_relative_to(tmp_path / "weights" / "1")  # another champion will not overwrite it
     weights = torch.load(path, weights_only=True)
     assert weights.keys() == module.state_dict().keys()
     assert all(torch.equal(weights[key], value) for key, value in module.state_dict().items())
