@@ -10,10 +10,11 @@ import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,8 @@ from trainables.errors import DataError
 
 _FILES_AT_ONCE = 32
 """Files decoded by one task of a process: 5 MB of results at 224 pixels."""
+_LOOK_SECONDS = 1.0
+"""A result that takes longer than this has its processes looked at."""
 _WORTH_PROCESSES = 256
 """Below this many files, starting processes (0.3 s each) costs more than it saves."""
 
@@ -154,14 +157,16 @@ def decode_in_processes(
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
     pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process)
+    others, crew = set(multiprocessing.active_children()), set[BaseProcess]()
     pending: deque[Future[DecodedFiles]] = deque()
     try:
         for chunk in chunks:
             pending.append(pool.submit(decode_files, root, chunk, image_format))
+            crew |= set(multiprocessing.active_children()) - others
             if len(pending) > 4 * processes:  # bounds what waits in memory
-                yield pending.popleft().result()
+                yield _result(pending.popleft(), crew)
         while pending:
-            yield pending.popleft().result()
+            yield _result(pending.popleft(), crew)
     except BrokenProcessPool as error:
         raise DataError(
             f"a process that decoded images of {root} was killed, probably because memory ran out: free some, or look "
@@ -169,6 +174,19 @@ def decode_in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _result(future: "Future[DecodedFiles]", crew: Iterable[BaseProcess]) -> DecodedFiles:
+    """What the future brings.
+
+    A process that is killed while it writes a result leaves the others of its crew waiting for ever to write theirs,
+    and the pool to read it. So where one has died the others are ended, too, which the pool notices.
+    """
+    while not wait([future], timeout=_LOOK_SECONDS).done:
+        if not all(process.is_alive() for process in crew):
+            for process in crew:
+                process.kill()
+    return future.result()
 
 
 def _useful_processes(files: int) -> int:
