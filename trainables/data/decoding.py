@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,9 +164,9 @@ def decode_in_processes(
             pending.append(pool.submit(decode_files, root, chunk, image_format))
             crew |= set(multiprocessing.active_children()) - others
             if len(pending) > 4 * processes:  # bounds what waits in memory
-                yield _result(pending.popleft(), crew)
+                yield _result(pending.popleft(), pool, crew)
         while pending:
-            yield _result(pending.popleft(), crew)
+            yield _result(pending.popleft(), pool, crew)
     except BrokenProcessPool as error:
         raise DataError(
             f"a process that decoded images of {root} was killed, probably because memory ran out: free some, or look "
@@ -176,16 +176,19 @@ def decode_in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _result(future: "Future[DecodedFiles]", crew: Iterable[BaseProcess]) -> DecodedFiles:
+def _result(future: "Future[DecodedFiles]", pool: ProcessPoolExecutor, crew: Iterable[BaseProcess]) -> DecodedFiles:
     """What the future brings.
 
     A process that is killed while it writes a result leaves the others of its crew waiting for ever to write theirs,
-    and the pool to read it. So where one has died the others are ended, too, which the pool notices.
+    and the pool to read the rest of it. So where one has died the others are ended, too, and this process's own end of
+    the results' pipe, which the pool keeps to itself, is closed: then there is no more to read, which the pool notices.
     """
+    results: Any = pool._result_queue
     while not wait([future], timeout=_LOOK_SECONDS).done:
         if not all(process.is_alive() for process in crew):
             for process in crew:
                 process.kill()
+            results._writer.close()
     return future.result()
 
 
