@@ -181,7 +181,7 @@ class _Reader:
         if _STAND_IN.search(node.value):
             node.value = _STAND_IN.sub(lambda match: self._expanded(int(match.group(1)), line, path), node.value)
             if node.style is None:
-                node.tag = self.loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]
+                node.tag = self.loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]  # PyYAML's
         if node.tag not in _SCALAR_TAGS:
             raise _unread_tag(node)
         try:

@@ -42,8 +42,9 @@ class Domain:
         """Optuna's representation of `value`; None where the value lies outside of the domain."""
         if self.values is None:
             assert isinstance(self.distribution, FloatDistribution)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            return float(value) if is_number and self.distribution.low <= value <= self.distribution.high else None  # type: ignore[operator, arg-type]
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                return None
+            return float(value) if self.distribution.low <= value <= self.distribution.high else None
         if isinstance(self.values, range):
             return value if isinstance(value, int) and not isinstance(value, bool) and value in self.values else None
         return next((index for index, known in enumerate(self.values) if _same(known, value)), None)

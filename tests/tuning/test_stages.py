@@ -81,7 +81,7 @@ class Rounds:
 
 
 def by_filters(config: TrialConfig) -> float:
-    return {4: 0.1, 8: 0.6, 16: 0.8, 32: 0.7}[config.model.filters] - config.model.dropout / 10  # type: ignore[union-attr]
+    return {4: 0.1, 8: 0.6, 16: 0.8, 32: 0.7}[config.model.filters] - config.model.dropout / 10  # type: ignore[union-attr]  # a cnn
 
 
 def test_search_without_stages_is_one_round() -> None:
@@ -120,7 +120,7 @@ def test_round_that_finds_nothing_better_hands_on_what_it_started_from() -> None
     for index in range(3):
         rounds.run(index)
     last = [trial for trial in rounds.record.trials if trial.stage == 2]
-    assert [(trial.config.model.filters, trial.config.model.dropout) for trial in last] == [(16, 0.0)]  # type: ignore[union-attr]
+    assert [(trial.config.model.filters, trial.config.model.dropout) for trial in last] == [(16, 0.0)]  # type: ignore[union-attr]  # a cnn
 
 
 def test_top_narrows_ranges_to_the_neighbours_of_the_best() -> None:
@@ -154,7 +154,7 @@ def test_rounds_on_other_images_are_no_rivals() -> None:
     assert {(trial.config["data"]["train_fraction"], trial.config["training"]["max_epochs"]) for trial in first} == {
         (0.25, 2)
     }
-    assert rounds.record.ranked[0].number == rounds.stage(0).best.number  # type: ignore[union-attr]
+    assert rounds.record.ranked[0].number == rounds.stage(0).best.number  # type: ignore[union-attr]  # there is one
     second = rounds.run(1)
     assert [trial.number for trial in rounds.record.ranked] != []
     assert {trial.number for trial in rounds.record.ranked} == {trial.number for trial in second}

@@ -109,7 +109,7 @@ class _Run:
             self._task = image_task(classifier, config, data)
         self._classifier = classifier
         self._model = self._task.module
-        self._forward: nn.Module = torch.compile(self._model) if config.training.compile else self._model  # type: ignore[assignment]
+        self._forward: nn.Module = torch.compile(self._model) if config.training.compile else self._model  # type: ignore[assignment]  # compile is typed as a function
         self._optimizer = build_optimizer(config.optimizer, self._model)
         self._generator = torch.Generator().manual_seed(config.training.seed)
         self.history: list[Metrics] = []
