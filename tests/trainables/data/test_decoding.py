@@ -6,7 +6,9 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,6 +169,7 @@ def test_processes_decode_what_one_process_does_in_the_same_order(
 _DECODE_FOR_EVER = """
 import sys
 from pathlib import Path
+from typing import Any
 from trainables.data.decoding import ImageFormat, decode_in_processes
 
 if __name__ == "__main__":
@@ -223,6 +226,29 @@ def test_a_killed_process_is_an_error_in_words(tmp_path: Path, save_photo: Calla
         if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     os.kill(workers[0], signal.SIGKILL)
+    with pytest.raises(DataError, match="was killed, probably because memory ran out"):
+        for _ in blocks:
+            pass
+
+
+def test_a_process_killed_while_it_writes_its_result_is_not_waited_for(
+    tmp_path: Path, save_photo: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state that such a process leaves: half a message in the results' pipe, and its lock held for ever."""
+    pools: list[Any] = []
+
+    def make_pool(*arguments: Any, **options: Any) -> ProcessPoolExecutor:
+        pools.append(ProcessPoolExecutor(*arguments, **options))
+        return pools[-1]
+
+    monkeypatch.setattr("trainables.data.decoding.ProcessPoolExecutor", make_pool)
+    save_photo(tmp_path / "0.png", seed=0)
+    blocks = decode_in_processes(tmp_path, ["0.png"] * 100_000, RGB, processes=2)
+    next(blocks)
+    results = pools[0]._result_queue
+    results._wlock.acquire()
+    os.write(results._writer.fileno(), struct.pack("!i", 1000) + b"half")
+    next(iter(pools[0]._processes.values())).kill()
     with pytest.raises(DataError, match="was killed, probably because memory ran out"):
         for _ in blocks:
             pass
