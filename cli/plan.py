@@ -10,7 +10,6 @@ from cli.options import Json, Set, StudyFile
 
 if TYPE_CHECKING:
     from search_spaces.schema import StudyConfig
-    from trainables.config import DataConfig
     from tuning.plan import Plan, PlannedParameter, PlannedStage, PlannedTime, PlannedTrial, Seconds
 
 
@@ -32,54 +31,19 @@ def plan(file: StudyFile, set_: Set = None, json: Json = False, calibrate: Calib
     study = load_study(file, set_ or [])
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, as in the workers
     with result_alone(json) as show:
-        from tuning.search_checks import check_search
-        from tuning.staged_plan import add_up
-        from tuning.stages import make_stage, stage_count
+        from cli.watch import watch
+        from tuning.planning import plan_study
 
         logging.getLogger("optuna").setLevel(logging.WARNING)  # announces every study it makes in memory
-        check_search(study)
-        stages = [make_stage(study, index) for index in range(stage_count(study))]
-        plans = [_planned(stage.study, calibrate) for stage in stages]
-        made = add_up(study, stages, plans) if study.search.stages else plans[0]
+        if calibrate:
+            with watch(on_stderr=True) as observer:
+                made = plan_study(study, observer)
+        else:
+            made = plan_study(study)
         if json:
             show(made)
         else:
             _print(study, made)
-
-
-def _planned(study: "StudyConfig", calibrated: bool) -> "Plan":
-    """The plan of a study, or of one round of a staged search."""
-    from tuning.cluster import local_trials
-    from tuning.plan import make_plan
-
-    shape, classes = _images(study.data)
-    concurrent = local_trials(study.resources)
-    made = make_plan(study, shape, classes, concurrent=concurrent)
-    return made.model_copy(update={"time": _calibrated(study, made, concurrent)}) if calibrated else made
-
-
-def _calibrated(study: "StudyConfig", made: "Plan", concurrent: int) -> "PlannedTime":
-    """Read the images and train a little, saying how far it has come."""
-    from cli.watch import watch
-    from trainables.data.training_data import prepare_training_data
-    from tuning.calibration import calibrate
-
-    with watch(on_stderr=True) as observer:
-        observer.phase("reading images")
-        data = prepare_training_data(study.data, observer.progress)
-        observer.phase("calibrating")
-        return calibrate(study, made, data, concurrent, observer.progress)
-
-
-def _images(config: "DataConfig") -> tuple[tuple[int, int, int], int]:
-    """Shape (channels, height, width) and number of classes; images are neither downloaded nor decoded."""
-    from trainables.data.sources import DATASETS, image_format, open_training_part
-
-    wanted = image_format(config)
-    classes = DATASETS[config.dataset].classes
-    if classes is None:
-        classes = len(open_training_part(config).listing.classes)
-    return (wanted.channels, wanted.size, wanted.size), classes
 
 
 def _print(study: "StudyConfig", made: "Plan") -> None:

@@ -1,21 +1,70 @@
-"""What a staged search would do: the plans of its rounds, added up."""
+"""What a whole study would do: the plan of its search, or those of its rounds, added up."""
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 from search_spaces.schema import StudyConfig
+from trainables.config import DataConfig
+from trainables.data.sources import DATASETS, image_format, open_training_part
+from trainables.data.training_data import prepare_training_data
+from tuning.calibration import calibrate
+from tuning.cluster import local_trials
 from tuning.domains import Space
-from tuning.plan import Plan, PlannedEpochs, PlannedStage, PlannedTime, PlannedTrial, Seconds, planned_parameters
-from tuning.stages import Stage
+from tuning.observer import Observer
+from tuning.plan import (
+    Plan,
+    PlannedEpochs,
+    PlannedStage,
+    PlannedTime,
+    PlannedTrial,
+    Seconds,
+    make_plan,
+    planned_parameters,
+)
+from tuning.search_checks import check_search
+from tuning.stages import Stage, make_stage, stage_count
 
 
-def add_up(study: StudyConfig, stages: Sequence[Stage], plans: Sequence[Plan]) -> Plan:
-    """The plan of the whole study from those of its rounds, in order.
+def plan_study(study: StudyConfig, observer: Observer | None = None) -> Plan:
+    """Plan a study; a round as if those before it left everything as the study file has it.
 
-    A round is planned as if the ones before it left everything as the study file has it: what they will find is not
-    known.
+    Args:
+        study: the study.
+        observer: if given, the time is estimated, too (`tuning.calibration`), and it hears how far that has come.
+
+    Raises:
+        InputError: searcher, scheduler and space do not go together; or none of the configurations can be trained.
+        DataError: the images cannot be listed, or for the time be read.
     """
+    check_search(study)
+    stages = [make_stage(study, index) for index in range(stage_count(study))]
+    plans = [_plan_round(stage.study, observer) for stage in stages]
+    return _added_up(study, stages, plans) if study.search.stages else plans[0]
+
+
+def _plan_round(study: StudyConfig, observer: Observer | None) -> Plan:
+    shape, classes = _images(study.data)
+    concurrent = local_trials(study.resources)
+    plan = make_plan(study, shape, classes, concurrent=concurrent)
+    if observer is None:
+        return plan
+    observer.phase("reading images")
+    data = prepare_training_data(study.data, observer.progress)
+    observer.phase("calibrating")
+    return plan.model_copy(update={"time": calibrate(study, plan, data, concurrent, observer.progress)})
+
+
+def _images(config: DataConfig) -> tuple[tuple[int, int, int], int]:
+    """Shape (channels, height, width) and number of classes; images are neither downloaded nor decoded."""
+    wanted = image_format(config)
+    classes = DATASETS[config.dataset].classes
+    if classes is None:
+        classes = len(open_training_part(config).listing.classes)
+    return (wanted.channels, wanted.size, wanted.size), classes
+
+
+def _added_up(study: StudyConfig, stages: Sequence[Stage], plans: Sequence[Plan]) -> Plan:
     measured = sum(plan.measured for plan in plans)
     reasons: Counter[str] = Counter()
     for plan in plans:
