@@ -7,19 +7,15 @@ from pathlib import Path
 
 import pytest
 
-_SHARED_ENVIRONMENT = {
-    "MLFLOW_TRACKING_URI": None,
-    "TUNE_DATA": None,
-    "RAY_ADDRESS": None,
-}
+_LEADS_ELSEWHERE = ("MLFLOW_TRACKING_URI", "TUNE_DATA", "RAY_ADDRESS")
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep decoded images, and every variable that would lead elsewhere, within the test run."""
-    former = {name: os.environ.get(name) for name in (*_SHARED_ENVIRONMENT, "TUNE_CACHE_DIR")}
+    former = {name: os.environ.get(name) for name in (*_LEADS_ELSEWHERE, "TUNE_CACHE_DIR")}
     os.environ["TUNE_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
-    for name in _SHARED_ENVIRONMENT:
+    for name in _LEADS_ELSEWHERE:
         os.environ.pop(name, None)
     yield
     for name, value in former.items():
@@ -27,6 +23,14 @@ def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+@pytest.fixture(autouse=True)
+def _environment_left_as_it_was(_own_environment: None) -> Iterator[None]:
+    """Name the test that would lead later ones elsewhere; `mlflow.set_tracking_uri` sets a variable, for one."""
+    yield
+    left = {name: os.environ.pop(name) for name in _LEADS_ELSEWHERE if name in os.environ}
+    assert not left, f"this test set {left} and left it set"
 
 
 @pytest.fixture(scope="session")
