@@ -2,7 +2,7 @@
 
 A trial's folder holds `last.pt` and the one before it, `previous.pt` (everything needed to go on), and `best.pt` (the
 weights of the best epoch, to be used once training is over). Where the head alone is trained, `frozen.pt` holds the
-weights below it, written once, and the others only what changes.
+weights below it, and the others only what changes.
 """
 
 import os
@@ -65,10 +65,18 @@ def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
     return None
 
 
-def save_frozen(folder: Path, weights: dict[str, Any]) -> None:
-    """Write the weights that training leaves as they are; `load_best` adds them to the others."""
+def save_frozen(folder: Path, weights: dict[str, Any], shared: Path) -> None:
+    """Keep the weights that training leaves as they are; `load_best` adds them to the others.
+
+    Mostly they are far larger than all else. So the folder gets a link to `shared`, a file of the same weights; where
+    that is gone or on another file system, or the trial was interrupted after it had got its link, a file of its own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    os.replace(_write(folder / _FROZEN, weights), folder / _FROZEN)
+    path = folder / _FROZEN
+    try:
+        os.link(shared, path)
+    except OSError:
+        os.replace(_write(path, weights), path)
 
 
 def save_best(folder: Path, model: dict[str, Any]) -> None:

@@ -1,11 +1,13 @@
 """What a trial trains: the whole classifier on images or, above a frozen backbone, its head on the features below it.
 
 Features are computed once per node and kept beside the decoded images, in `CACHE/features/NAME.npy`: one row an image
-of the training and validation splits. NAME ends in a hash of the images, of the backbone's weights themselves and of
-the number format, so that whatever changes a feature leads to another file; old files may be deleted at any time. A
-file appears by one rename when it is complete and synced; its builder holds NAME.npy.lock.
+of the training and validation splits. Beside it lie the backbone's weights, `NAME.pt`, for the trials' checkpoints to
+link to. NAME ends in a hash of the images, of the backbone's weights themselves and of the number format, so that
+whatever changes a feature leads to another file; old files may be deleted at any time. A file appears by one rename
+when it is complete and synced; its builder holds NAME.npy.lock.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -38,6 +40,16 @@ _BATCH = 64
 """Images at once through the backbone; more were no faster at 32 to 224 pixels."""
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """Weights of the classifier that are not the module's and stay as they are."""
+
+    weights: dict[str, Tensor]
+    """By their names in the classifier."""
+    file: Path
+    """With the same weights; it may have been deleted."""
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A module that learns, and the examples it learns from."""
@@ -53,8 +65,7 @@ class Task:
     validation_indices: Tensor
     augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
     """Inputs and labels of one training batch to what the module and the loss get."""
-    frozen: frozenset[str] = frozenset()
-    """Names of the classifier's weights that are not the module's and stay as they are."""
+    frozen: Frozen | None = None
 
 
 def image_task(classifier: Classifier, config: TrialConfig, data: TrainingData) -> Task:
@@ -103,7 +114,7 @@ def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, c
         train_indices=torch.searchsorted(rows, data.train_indices),
         validation_indices=torch.searchsorted(rows, data.validation_indices),
         augment=_unchanged,
-        frozen=frozenset(name for name in classifier.state_dict() if name.startswith("body.trunk.")),
+        frozen=Frozen(_trunk(classifier), path.with_suffix(".pt")),
     )
 
 
@@ -129,16 +140,29 @@ def _build_locked(path: Path, classifier: Classifier, data: TrainingData, rows: 
     with FileLock(f"{path}.lock"):
         if path.exists():  # another trial computed them while this one waited
             return
-        building = path.with_name(f"{path.name}.building")
-        try:
-            with open(building, "wb") as file:
-                _write(file, _computed(classifier, data, rows, compute), len(rows))
-                file.flush()
-                os.fsync(file.fileno())
-            building.rename(path)
-        except BaseException:
-            building.unlink(missing_ok=True)
-            raise
+        with _appearing(path.with_suffix(".pt")) as weights, _appearing(path) as features:
+            torch.save(_trunk(classifier), weights)
+            _write(features, _computed(classifier, data, rows, compute), len(rows))
+
+
+@contextlib.contextmanager
+def _appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file to be written, which has its name once it is complete and on disk."""
+    building = path.with_name(f"{path.name}.building")
+    try:
+        with open(building, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        building.rename(path)
+    except BaseException:
+        building.unlink(missing_ok=True)
+        raise
+
+
+def _trunk(classifier: Classifier) -> dict[str, Tensor]:
+    """The backbone's weights, by their names in the classifier."""
+    return {name: value for name, value in classifier.state_dict().items() if name.startswith("body.trunk.")}
 
 
 @torch.no_grad()

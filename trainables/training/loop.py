@@ -197,12 +197,12 @@ class _Run:
     def _save_best(self, folder: Path) -> None:
         """Save the weights of the best epoch; what cannot be written is kept in memory and tried again."""
         if self._objective.best_epoch(self.history) == len(self.history):
-            self._unsaved_best = self._weights(frozen=False)
+            self._unsaved_best = self._learnt_weights()
         if self._unsaved_best is None:
             return
         try:
-            if self._task.frozen and not self._frozen_is_saved:
-                save_frozen(folder, self._weights(frozen=True))
+            if self._task.frozen is not None and not self._frozen_is_saved:
+                save_frozen(folder, self._task.frozen.weights, self._task.frozen.file)
                 self._frozen_is_saved = True
             save_best(folder, self._unsaved_best)
         except OSError:
@@ -219,10 +219,10 @@ class _Run:
             save_checkpoint(folder, self._snapshot())
             self._saved_at = time.monotonic()
 
-    def _weights(self, *, frozen: bool) -> dict[str, torch.Tensor]:
-        """The classifier's weights: those that training leaves as they are, or the others."""
-        state = self._classifier.state_dict()
-        return {name: value for name, value in state.items() if (name in self._task.frozen) is frozen}
+    def _learnt_weights(self) -> dict[str, torch.Tensor]:
+        """The classifier's weights but for those that training leaves as they are."""
+        left = self._task.frozen.weights if self._task.frozen is not None else {}
+        return {name: value for name, value in self._classifier.state_dict().items() if name not in left}
 
     def _snapshot(self) -> Checkpoint:
         random_states = {"batches": self._generator.get_state(), "torch": torch.get_rng_state()}

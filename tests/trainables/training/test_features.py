@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,30 @@ def test_the_best_weights_are_a_whole_classifier(data_config: DataConfig, data: 
     accuracy = (predicted == data.labels[data.validation_indices]).double().mean()
     assert float(accuracy) == pytest.approx(metrics["val_accuracy"])
     assert (tmp_path / "best.pt").stat().st_size < (tmp_path / "frozen.pt").stat().st_size / 10
+
+
+def test_trials_have_the_frozen_weights_in_common(data_config: DataConfig, data: TrainingData, tmp_path: Path) -> None:
+    config = _trial(data_config, training={"max_epochs": 1})
+    for trial in ("first", "second"):
+        list(train(config, data, folder=tmp_path / trial))
+    assert (tmp_path / "first" / "frozen.pt").samefile(tmp_path / "second" / "frozen.pt")
+    whole = load_best(tmp_path / "second")
+    shutil.rmtree(tmp_path / "first")
+    shutil.rmtree(_files(config)[0].parent)
+    assert load_best(tmp_path / "second").keys() == whole.keys()
+
+
+def test_frozen_weights_on_another_file_system(
+    data_config: DataConfig, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    config = _trial(data_config, training={"max_epochs": 1})
+    list(train(config, data, folder=tmp_path / "trial"))
+    assert (tmp_path / "trial" / "frozen.pt").stat().st_nlink == 1
+    assert load_best(tmp_path / "trial").keys() == build_classifier(config, data).state_dict().keys()
 
 
 def test_the_backbone_computes_once_for_all_heads_and_epochs(
