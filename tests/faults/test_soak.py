@@ -9,7 +9,6 @@ from tests.faults.soak import prepare, report, verify
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_short_soak_loses_nothing(tmp_path: Path) -> None:
     soak = prepare(tmp_path, trials=30, seed=1, pause=(1.0, 3.0))
     began = time.monotonic()

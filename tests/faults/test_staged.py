@@ -33,7 +33,6 @@ def prepared(folder: Path) -> Disturbed:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_driver_killed_in_every_round(tmp_path_factory: pytest.TempPathFactory) -> None:
     undisturbed = prepared(tmp_path_factory.mktemp("undisturbed"))
     undisturbed.run("run", "small.yaml")
