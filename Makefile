@@ -12,7 +12,7 @@ test: lint types layers  ## Everything that every change must pass.
 	$(BIN)/pytest -n 2 -m "not slow"
 
 test-slow: .venv/ready  ## Whole studies, killed drivers, servers that go down: minutes.
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff check .

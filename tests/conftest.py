@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.workplace import end_what_is_left
+
 _LEADS_ELSEWHERE = ("MLFLOW_TRACKING_URI", "TUNE_DATA", "RAY_ADDRESS")
 
 
@@ -31,6 +33,12 @@ def _environment_left_as_it_was(_own_environment: None) -> Iterator[None]:
     yield
     left = {name: os.environ.pop(name) for name in _LEADS_ELSEWHERE if name in os.environ}
     assert not left, f"this test set {left} and left it set"
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    yield
+    end_what_is_left()
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,14 @@
 """The program in processes of its own, in a folder of its own, with a small study of scikit-learn's digits."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
-
-from mlflow import MlflowClient
 
 from tuning.journal import Event, read_events
 from tuning.record import StudyRecord, read_record
@@ -26,6 +27,17 @@ space:
   optimizer.momentum: {low: 0.0, high: 0.9, when: {optimizer.name: sgd}}
   optimizer.learning_rate: {low: 1e-3, high: 1e-1, log: true}
 """
+_started: list[subprocess.Popen[str]] = []
+
+
+def end_what_is_left() -> None:
+    """Kill what a test that failed has left running; otherwise its processor and pipes would be missed by the next."""
+    for process in _started:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    _started.clear()
 
 
 class Workplace:
@@ -39,7 +51,7 @@ class Workplace:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `tune-cli ARGUMENTS` in a process group of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "cli", *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -47,6 +59,8 @@ class Workplace:
             text=True,
             start_new_session=True,
         )
+        _started.append(process)
+        return process
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run `tune-cli ARGUMENTS` to its end; its standard output."""
@@ -72,6 +86,8 @@ class Workplace:
 
     def child_runs(self) -> dict[int, Any]:
         """MLflow's child runs by trial number; a trial that is there twice fails the test."""
+        from mlflow import MlflowClient  # takes seconds to load, and every test loads this file
+
         client = MlflowClient(self.store)
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
         runs = [run for run in client.search_runs(experiments) if "mlflow.parentRunId" in run.data.tags]
