@@ -191,11 +191,14 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--undisturbed", action="store_true", help="no faults: the driver's memory alone")
+    parser.add_argument("--spare-drivers", action="store_true", help="faults of workers and of MLflow only: one driver")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TUNE_CACHE_DIR"] = f"{folder}/cache"
         pause = (1e9, 1e9) if arguments.undisturbed else (1.0, 6.0)
         soak = prepare(Path(folder), arguments.trials, arguments.seed, pause)
+        if arguments.spare_drivers:
+            soak.drivers_die_until = 0.0
         began = time.monotonic()
         record = soak.run()
         print(report(soak, record, time.monotonic() - began))
