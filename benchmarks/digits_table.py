@@ -15,8 +15,8 @@ from search_spaces.composition import compose
 from search_spaces.schema import StudyConfig
 from trainables.data.training_data import prepare_training_data
 from trainables.training.loop import train
-from tuning.domains import Space
-from tuning.grid import Grid
+from tuning.search.grid import Grid
+from tuning.search.space import Space
 
 TABLE = Path(__file__).with_name("digits_table.json")
 

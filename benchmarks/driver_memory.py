@@ -22,9 +22,9 @@ import psutil
 from trial_overhead import STUDY
 
 from search_spaces.schema import StudyConfig
-from tuning.journal import Event, TrialFinished
-from tuning.observer import Silent
-from tuning.preparation import Places
+from tuning.preparation import StudyLocations
+from tuning.storage.journal import Event, TrialFinished
+from tuning.storage.observer import Silent
 from tuning.study import run_study
 
 SETTLED, EVERY = 100, 20
@@ -83,7 +83,7 @@ def main() -> None:
     if options.trace:
         tracemalloc.start()
     with tempfile.TemporaryDirectory() as folder:
-        run_study(study, Places(Path(folder)), watch)
+        run_study(study, StudyLocations(Path(folder)), watch)
     print(f"{'trials':>8s} {'resident MiB':>14s}")
     for trials, resident, _ in watch.rows:
         print(f"{trials:8d} {resident / 2**20:14.1f}")

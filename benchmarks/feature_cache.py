@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 
 from trainables.config import DataConfig, TrialConfig
-from trainables.data.memory import reuse_freed_memory
 from trainables.data.training_data import TrainingData, prepare_training_data
+from trainables.training.allocator import reuse_freed_memory
 from trainables.training.loop import train
 
 

@@ -27,10 +27,10 @@ from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 from trainables.config import AugmentationConfig, DataConfig
-from trainables.data.augmentation import Augmenter
 from trainables.data.batches import iterate_batches
-from trainables.data.memory import reuse_freed_memory
 from trainables.data.training_data import TrainingData, prepare_training_data
+from trainables.data.transforms.augmenter import Augmenter
+from trainables.training.allocator import reuse_freed_memory
 
 CUT = 0.65
 """Greatest share of the area that a random resized crop takes away."""

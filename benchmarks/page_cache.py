@@ -28,8 +28,8 @@ import torch
 from PIL import Image, ImageEnhance, ImageOps
 
 from trainables.config import DataConfig, TrialConfig
-from trainables.data.memory import reuse_freed_memory
 from trainables.data.training_data import open_training_data, prepare_training_data
+from trainables.training.allocator import reuse_freed_memory
 from trainables.training.loop import train
 
 MIB = 2**20

@@ -20,9 +20,9 @@ from ray.tune.schedulers import TrialScheduler
 
 from benchmarks.digits_table import TABLE
 from search_spaces.schema import StudyConfig
-from tuning.journal import TrialProposed, canonical_json
-from tuning.schedulers import NumberedScheduler, make_scheduler
-from tuning.search import Search
+from tuning.execution.schedulers import NumberedScheduler, make_scheduler
+from tuning.search.search import Search
+from tuning.storage.journal import TrialProposed, canonical_json
 
 SEARCHERS = ("grid", "random", "tpe")
 SCHEDULERS = ("none", "asha")

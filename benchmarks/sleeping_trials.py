@@ -22,17 +22,18 @@ from ray import tune
 
 from search_spaces.schema import StudyConfig
 from trainables.data.training_data import prepare_training_data
-from tuning.cluster import concurrent_trials, connect
-from tuning.execution import Workers
-from tuning.feasibility import Feasibility
-from tuning.journal import StudyOpened, TrialFinished, TrialStarted, read_events
-from tuning.layout import StudyFolder
-from tuning.lock import hold
-from tuning.observer import Silent
-from tuning.recorder import Recorder
-from tuning.schedulers import make_scheduler
-from tuning.search import Search
-from tuning.tracking import Mirror, check_reachable
+from tuning.execution.cluster import concurrent_trials, connect
+from tuning.execution.runner import Workers
+from tuning.execution.schedulers import make_scheduler
+from tuning.search.feasibility import Feasibility
+from tuning.search.search import Search
+from tuning.storage.journal import StudyOpened, TrialFinished, TrialStarted, read_events
+from tuning.storage.lock import study_lock
+from tuning.storage.observer import Silent
+from tuning.storage.paths import StudyFolder
+from tuning.storage.recorder import Recorder
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.preflight import check_reachable
 
 
 class Sleeper(tune.Trainable):
@@ -88,7 +89,7 @@ def run(folder: StudyFolder, trials: int) -> list[Change]:
     feasibility = Feasibility(data.image_shape, len(data.classes))
     search = Search(study, data.fingerprint, feasibility.check, (), ())
     mirror = Mirror(folder, uri)
-    with hold(folder), Recorder(folder, Silent()) as recorder:
+    with study_lock(folder), Recorder(folder, Silent()) as recorder:
         opening = StudyOpened(
             version="benchmark",
             study=study.model_dump(mode="json", exclude_unset=True),

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from tuning.journal import EpochEnded, Event, Journal, StudyOpened, TrialFinished, TrialProposed, TrialStarted
-from tuning.layout import StudyFolder
-from tuning.tracking import Mirror, check_reachable, log_champion
+from tuning.storage.journal import EpochEnded, Event, Journal, StudyOpened, TrialFinished, TrialProposed, TrialStarted
+from tuning.storage.paths import StudyFolder
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.preflight import check_reachable
+from tuning.tracking.registry import log_champion
 
 STUDY = {"name": "benchmark", "data": {"dataset": "digits"}, "space": {"model.filters": {"choices": [8, 16]}}}
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")

@@ -34,8 +34,8 @@ from torchvision.datasets import ImageFolder
 from search_spaces.composition import compose
 from search_spaces.loading import load_study
 from trainables.config import TrialConfig
-from trainables.data.memory import reuse_freed_memory
 from trainables.data.training_data import TrainingData, prepare_training_data
+from trainables.training.allocator import reuse_freed_memory
 from trainables.training.loop import build_classifier, train
 from trainables.training.optimizers import build_optimizer, set_learning_rate
 from trainables.training.schedules import learning_rate_factor

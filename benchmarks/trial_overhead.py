@@ -97,9 +97,9 @@ def epochs(values: dict[str, float]) -> list[float]:
 def service(ends: Ends, trials: int, folder: Path) -> None:
     """This service as `tune-cli run` runs it."""
     from search_spaces.schema import StudyConfig
-    from tuning.journal import EpochEnded, Event, TrialFinished
-    from tuning.observer import Silent
-    from tuning.preparation import Places
+    from tuning.preparation import StudyLocations
+    from tuning.storage.journal import EpochEnded, Event, TrialFinished
+    from tuning.storage.observer import Silent
     from tuning.study import run_study
 
     class Watch(Silent):
@@ -112,7 +112,7 @@ def service(ends: Ends, trials: int, folder: Path) -> None:
                 ends.note(self.seconds)
 
     study = StudyConfig.model_validate({**STUDY, "search": {**STUDY["search"], "trials": trials}})
-    run_study(study, Places(folder), Watch())
+    run_study(study, StudyLocations(folder), Watch())
 
 
 def ray_tune(ends: Ends, trials: int, folder: Path, *, reuse_actors: bool) -> None:

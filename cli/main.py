@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cli import data, pick, plan, results, run, sealed_test, status, sync, ui, zoo
+from cli.commands import data, holdout, pick, plan, results, run, status, sync, ui, zoo
 from cli.packages import check_packages
 from trainables.errors import InputError, StudyInterruptedError, TuneError
 
@@ -24,7 +24,7 @@ app.command("resume")(run.resume)
 app.command("plan")(plan.plan)
 app.command("results")(results.results)
 app.command("pick")(pick.pick)
-app.command("test")(sealed_test.open_test)
+app.command("test")(holdout.open_test)
 app.command("status")(status.status)
 app.command("stop")(status.stop)
 app.command("sync")(sync.sync)

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from cli.packages import DISTRIBUTION
 from trainables.errors import InputError
-from tuning.catalogue import find_study
-from tuning.journal import Event, StudyOpened, read_events
-from tuning.layout import StudyFolder
-from tuning.lock import Holder, holder
-from tuning.record import StudyRecord, read_record
+from tuning.storage.catalog import find_study
+from tuning.storage.journal import Event, StudyOpened, read_events
+from tuning.storage.lock import LockOwner, lock_owner
+from tuning.storage.paths import StudyFolder
+from tuning.storage.record import StudyRecord, read_record
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class OpenedStudy:
 
     folder: StudyFolder
     record: StudyRecord
-    driver: Holder | None
+    driver: LockOwner | None
     """The driver that works on it or did last."""
 
     @property
@@ -37,7 +37,7 @@ def open_study(storage: Path, name: str) -> OpenedStudy:
         InputError: there is no such study, its journal is unreadable, or its first driver has written nothing yet.
     """
     folder = find_study(storage, name)
-    driver = holder(folder)
+    driver = lock_owner(folder)
     first = next(read_events(folder.journal), None)
     if first is None:
         raise InputError(f"study {name!r} has not begun yet: its journal {folder.journal} holds no event")

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.workplace import Workplace
-from tuning.journal import TrialFinished
+from tuning.storage.journal import TrialFinished
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.workplace import Workplace
-from tuning.journal import TrialFinished, TrialStarted
+from tuning.storage.journal import TrialFinished, TrialStarted
 
 pytestmark = pytest.mark.slow
 

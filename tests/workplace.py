@@ -10,8 +10,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tuning.journal import Event, read_events
-from tuning.record import StudyRecord, read_record
+from tuning.storage.journal import Event, read_events
+from tuning.storage.record import StudyRecord, read_record
 
 STUDY = """
 name: small

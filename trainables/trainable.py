@@ -14,9 +14,9 @@ from ray import tune
 
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
-from trainables.data.memory import return_freed_memory, reuse_freed_memory
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import InfeasibleError, TrialError, TuneError
+from trainables.training.allocator import return_freed_memory, reuse_freed_memory
 from trainables.training.checkpoint import CheckpointWarning
 from trainables.training.loop import Metrics, UnsavedBestWarning, train
 from trainables.training.memory_limit import limit_memory

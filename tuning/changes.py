@@ -12,7 +12,7 @@ from typing import Any
 from search_spaces.schema import StudyConfig
 from search_spaces.search_options import StageConfig
 from trainables.errors import InputError
-from tuning.layout import REGISTERED, StudyFolder
+from tuning.storage.paths import REGISTERED, StudyFolder
 
 _BUDGET = frozenset({"search.trials", "search.time_budget"})
 """More of them extends a study, without a question; less is what a study looks like that `resume` has extended. In a

@@ -7,20 +7,21 @@ from pathlib import Path
 from search_spaces.schema import StudyConfig
 from trainables.config import DataConfig
 from trainables.data.training_data import TrainingData, prepare_training_data
-from tuning.cluster import check_address, check_local_resources
-from tuning.feasibility import feasibility_on
-from tuning.layout import StudyFolder
-from tuning.observer import Observer
+from tuning.execution.cluster import check_address, check_local_resources
 from tuning.pretrained import fetch_and_check, with_local_weights
-from tuning.record import TrialRecord
-from tuning.search_checks import check_search
-from tuning.stages import make_stage, stage_count
-from tuning.tracking import check_reachable, resolve_tracking_uri
-from tuning.warm_start import warm_trials
+from tuning.search.feasibility import feasibility_on
+from tuning.search.stages import make_stage, stage_count
+from tuning.search.validation import check_search
+from tuning.search.warm_start import warm_trials
+from tuning.storage.observer import Observer
+from tuning.storage.paths import StudyFolder
+from tuning.storage.record import TrialRecord
+from tuning.tracking.preflight import check_reachable
+from tuning.tracking.state import resolve_tracking_uri
 
 
 @dataclass(frozen=True)
-class Places:
+class StudyLocations:
     """Where a study keeps its record, mirrors it, and runs."""
 
     storage: Path
@@ -31,7 +32,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class StudyContext:
     """A study whose every precondition has been checked."""
 
     config: StudyConfig
@@ -47,18 +48,18 @@ class Prepared:
     observer: Observer
 
 
-def prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: Observer) -> Prepared:
+def prepare(config: StudyConfig, folder: StudyFolder, locations: StudyLocations, observer: Observer) -> StudyContext:
     """Check and build all that can be wrong before anything is started or written.
 
     Raises:
         InputError: study, data, resources or tracking server are not as the study needs them.
     """
     check_search(config)
-    if places.address is None:
+    if locations.address is None:
         check_local_resources(config.resources)
     else:
-        check_address(places.address)
-    tracking_uri = resolve_tracking_uri(places.tracking_uri, places.storage, folder)
+        check_address(locations.address)
+    tracking_uri = resolve_tracking_uri(locations.tracking_uri, locations.storage, folder)
     config = with_local_weights(config, tracking_uri, folder)
     observer.phase("reading images")
     images = {config.data: prepare_training_data(config.data, observer.progress)}
@@ -71,8 +72,8 @@ def prepare(config: StudyConfig, folder: StudyFolder, places: Places, observer: 
         fetch_and_check(stage, feasibility)
     check_reachable(tracking_uri)  # last, since it makes the database where there is none
     data = images[config.data]
-    others = warm_trials(make_stage(config, 0).study, places.storage, data.fingerprint)
-    return Prepared(config, folder, tracking_uri, places.address, data, images, others, observer)
+    others = warm_trials(make_stage(config, 0).study, locations.storage, data.fingerprint)
+    return StudyContext(config, folder, tracking_uri, locations.address, data, images, others, observer)
 
 
 def with_absolute_paths(config: StudyConfig) -> StudyConfig:

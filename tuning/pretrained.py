@@ -9,9 +9,9 @@ from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config.models import BackboneConfig
 from trainables.errors import InfeasibleError
 from trainables.models.weights import fetch_weights
-from tuning.feasibility import Feasibility
-from tuning.layout import StudyFolder
-from tuning.tracking import resolve_model_uri
+from tuning.search.feasibility import Feasibility
+from tuning.storage.paths import StudyFolder
+from tuning.tracking.registry import resolve_model_uri
 
 _WEIGHTS, _ARCHITECTURE = "model.weights", "model.architecture"
 

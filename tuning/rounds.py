@@ -4,21 +4,21 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from tuning.cluster import concurrent_trials, connect
-from tuning.confirm import Confirming, trials_to_confirm
-from tuning.execution import Ended, Workers
-from tuning.feasibility import feasibility_on
-from tuning.journal import TrialFinished, TrialState
-from tuning.preparation import Prepared
-from tuning.record import StudyRecord
-from tuning.recorder import Recorder
-from tuning.schedulers import make_scheduler, never_stopping
-from tuning.search import Search
-from tuning.stages import Stage, make_stage, stage_count
-from tuning.warm_start import compatible_trials
+from tuning.execution.cluster import concurrent_trials, connect
+from tuning.execution.runner import RunOutcome, Workers
+from tuning.execution.schedulers import make_scheduler, never_stopping
+from tuning.preparation import StudyContext
+from tuning.search.feasibility import feasibility_on
+from tuning.search.search import Search
+from tuning.search.stages import Stage, make_stage, stage_count
+from tuning.search.warm_start import compatible_trials
+from tuning.selection.confirmation import Confirming, trials_to_confirm
+from tuning.storage.journal import TrialFinished, TrialState
+from tuning.storage.record import StudyRecord
+from tuning.storage.recorder import Recorder
 
 
-def run_trials(study: Prepared, recorder: Recorder, interrupt: threading.Event) -> Ended:
+def run_trials(study: StudyContext, recorder: Recorder, interrupt: threading.Event) -> RunOutcome:
     """Search, then confirm the best; each only as far as the journal says that something is left to do.
 
     Raises:
@@ -30,7 +30,7 @@ def run_trials(study: Prepared, recorder: Recorder, interrupt: threading.Event) 
         return round_.ended
     study.observer.phase("starting workers")
     with connect(study.address, study.config.resources, study.folder.path):
-        crew = _Crew(study, recorder, interrupt, concurrent_trials(study.config.resources))
+        crew = StageRunner(study, recorder, interrupt, concurrent_trials(study.config.resources))
         ended = crew.search()
         return ended if ended.interrupted else crew.confirm() or ended
 
@@ -43,12 +43,12 @@ class _Round:
     search: Search
 
     @property
-    def ended(self) -> Ended | None:
+    def ended(self) -> RunOutcome | None:
         """Why nothing is left to train, if the record alone says so."""
-        reason = self.search.ended_because
+        reason = self.search.finish_reason
         if reason is None or not all(trial.is_finished for trial in self.stage.past):
             return None
-        return Ended(interrupted=False, reason=reason)
+        return RunOutcome(interrupted=False, reason=reason)
 
     @property
     def is_last(self) -> bool:
@@ -61,7 +61,7 @@ def _current_round(record: StudyRecord) -> int:
     return max((trial.stage for trial in record.trials if trial.source != "confirm"), default=0)
 
 
-def _open_round(study: Prepared, record: StudyRecord, index: int) -> _Round:
+def _open_round(study: StudyContext, record: StudyRecord, index: int) -> _Round:
     stage = make_stage(study.config, index, record.trials)
     search = Search(
         stage.study,
@@ -77,15 +77,15 @@ def _open_round(study: Prepared, record: StudyRecord, index: int) -> _Round:
 
 
 @dataclass(frozen=True)
-class _Crew:
+class StageRunner:
     """The workers at the service of round after round."""
 
-    study: Prepared
+    study: StudyContext
     recorder: Recorder
     interrupt: threading.Event
     concurrent: int
 
-    def search(self) -> Ended:
+    def search(self) -> RunOutcome:
         """Run what is left of the search."""
         record = self.recorder.study()
         deadline = _deadline(self.study, record)
@@ -102,12 +102,12 @@ class _Crew:
                 break  # the next round would have nothing to start from
         return ended
 
-    def confirm(self) -> Ended | None:
+    def confirm(self) -> RunOutcome | None:
         """Retrain the best trials; None if that came to its end, or there was nothing to retrain."""
         record = self.recorder.study()
         confirming = Confirming(record)
         retrained = [trial for trial in record.trials if trial.source == "confirm"]
-        if confirming.ended_because and all(trial.is_finished for trial in retrained):
+        if confirming.finish_reason and all(trial.is_finished for trial in retrained):
             return None
         self.study.observer.phase("confirming the best trials with fresh seeds")
         stage = make_stage(self.study.config, record.ranked[0].stage, record.trials)
@@ -116,7 +116,7 @@ class _Crew:
         )
         return ended if ended.interrupted else None
 
-    def _run(self, round_: _Round, deadline: float | None) -> Ended:
+    def _run(self, round_: _Round, deadline: float | None) -> RunOutcome:
         stage, config = round_.stage, self.study.config
         where = f", {stage}: {', '.join(stage.study.space)}" if stage.count > 1 else ""
         self.study.observer.phase(f"searching{where}")
@@ -134,7 +134,7 @@ class _Crew:
         data = study.images[stage.study.data]
         return Workers(stage.study, study.folder, data, self.recorder.record, self.interrupt, self.concurrent)
 
-    def _close(self, index: int, ended: Ended) -> None:
+    def _close(self, index: int, ended: RunOutcome) -> None:
         """Give up what the round's spent budget left unfinished: the next round starts from what is known now."""
         for trial in make_stage(self.study.config, index, self.recorder.study().trials).past:
             if not trial.is_finished:
@@ -142,7 +142,7 @@ class _Crew:
                 self.recorder.record(TrialFinished(number=trial.number, state=state, reason=ended.reason))
 
 
-def _deadline(study: Prepared, record: StudyRecord) -> float | None:
+def _deadline(study: StudyContext, record: StudyRecord) -> float | None:
     """`time.monotonic()` at which the time budget is spent; earlier drivers have spent a part of it."""
     budget = study.config.search.time_budget
     return None if budget is None else time.monotonic() + budget - record.search_seconds

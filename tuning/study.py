@@ -9,30 +9,31 @@ from contextlib import contextmanager
 from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
 from trainables.errors import StudyFailedError, StudyInterruptedError
-from tuning.catalogue import find_study, require_free_name
-from tuning.champion import register_champion
-from tuning.confirm import recommended
-from tuning.execution import Ended
-from tuning.images import require_unchanged
-from tuning.journal import StudyEnded, StudyOpened
-from tuning.layout import StudyFolder
-from tuning.lock import hold
-from tuning.observer import Observer
-from tuning.preparation import Places, Prepared, prepare, with_absolute_paths
-from tuning.record import StudyRecord, read_record
-from tuning.recorder import Recorder
-from tuning.retention import require_weights
+from tuning.execution.checkpoint_retention import require_weights
+from tuning.execution.runner import RunOutcome
+from tuning.execution.signals import stop_requests
+from tuning.preparation import StudyContext, StudyLocations, prepare, with_absolute_paths
 from tuning.rounds import run_trials
-from tuning.signals import stop_requests
-from tuning.tracking import Mirror, TrackingError
-from tuning.versions import PROGRAM_VERSION, require_known_version
-from tuning.writing import writing
+from tuning.selection.confirmation import recommended
+from tuning.selection.registration import register_champion
+from tuning.selection.study_data import require_unchanged
+from tuning.storage.catalog import find_study, require_free_name
+from tuning.storage.journal import StudyEnded, StudyOpened
+from tuning.storage.lock import study_lock
+from tuning.storage.observer import Observer
+from tuning.storage.paths import StudyFolder
+from tuning.storage.record import StudyRecord, read_record
+from tuning.storage.recorder import Recorder
+from tuning.storage.versions import PROGRAM_VERSION, require_known_version
+from tuning.storage.write_errors import writing
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.mlflow_store import TrackingError
 
-_LAST_WORDS_SECONDS = 60.0
+_FINAL_SYNC_TIMEOUT_S = 60.0
 """How long a finished study waits for a slow tracking server before it leaves the rest to `tune-cli sync`."""
 
 
-def run_study(config: StudyConfig, places: Places, observer: Observer) -> StudyRecord:
+def run_study(config: StudyConfig, locations: StudyLocations, observer: Observer) -> StudyRecord:
     """Run a new study.
 
     Raises:
@@ -40,17 +41,17 @@ def run_study(config: StudyConfig, places: Places, observer: Observer) -> StudyR
         StudyFailedError: no trial reached a result.
         StudyInterruptedError: a signal stopped it.
     """
-    folder = StudyFolder(places.storage, config.name)
-    require_free_name(places.storage, config.name)
-    prepared = prepare(with_absolute_paths(config), folder, places, observer)
+    folder = StudyFolder(locations.storage, config.name)
+    require_free_name(locations.storage, config.name)
+    prepared = prepare(with_absolute_paths(config), folder, locations, observer)
     folder.path.mkdir(parents=True)
-    with hold(folder):
+    with study_lock(folder):
         return _drive(prepared)
 
 
 def resume_study(
     name: str,
-    places: Places,
+    locations: StudyLocations,
     observer: Observer,
     *,
     changed: StudyConfig | None = None,
@@ -61,7 +62,7 @@ def resume_study(
 
     Args:
         name: of the study.
-        places: where it is.
+        locations: where it is.
         observer: told what happens.
         changed: its configuration from now on (`tuning.changes.going_on`); None leaves it as it was.
         more_trials: trials to add.
@@ -72,8 +73,8 @@ def resume_study(
             have changed, or the weights of a trial that is to be confirmed were deleted.
         StudyFailedError, StudyInterruptedError: as `run_study`.
     """
-    folder = find_study(places.storage, name)
-    with hold(folder):
+    folder = find_study(locations.storage, name)
+    with study_lock(folder):
         record = read_record(folder.journal)
         require_known_version(folder.name, record.version)
         config = _extended(changed or record.config, more_trials, more_seconds)
@@ -82,12 +83,12 @@ def resume_study(
             return record
         if config.confirm.top > record.config.confirm.top:
             require_weights(folder, record, config.confirm.top)
-        prepared = prepare(config, folder, places, observer)
+        prepared = prepare(config, folder, locations, observer)
         require_unchanged(record, prepared.data)
         return _drive(prepared)
 
 
-def _drive(study: Prepared) -> StudyRecord:
+def _drive(study: StudyContext) -> StudyRecord:
     """Work on the study until its end, from whatever its journal says."""
     with writing(study.folder):
         study.folder.manifest.write_text(json.dumps(split_manifest(study.config.data, study.data), indent=1))
@@ -102,7 +103,7 @@ def _drive(study: Prepared) -> StudyRecord:
             return _conclude(study, recorder, ended)
 
 
-def _conclude(study: Prepared, recorder: Recorder, ended: Ended) -> StudyRecord:
+def _conclude(study: StudyContext, recorder: Recorder, ended: RunOutcome) -> StudyRecord:
     """Say how the search ended and register its champion."""
     champion = recommended(recorder.study())
     if champion is None:
@@ -133,18 +134,18 @@ def _champion_is_registered(record: StudyRecord) -> bool:
 
 
 @contextmanager
-def _mirrored(study: Prepared) -> Iterator[None]:
+def _mirrored(study: StudyContext) -> Iterator[None]:
     """Keep MLflow up to date in the background; what has not arrived at the end is left to `tune-cli sync`."""
     mirror = Mirror(study.folder, study.tracking_uri)
     mirror.start()
     try:
         yield
     finally:
-        if not mirror.close(_LAST_WORDS_SECONDS):
+        if not mirror.close(_FINAL_SYNC_TIMEOUT_S):
             study.observer.warning(f"MLflow has not heard everything yet; run `tune-cli sync {study.folder.reference}`")
 
 
-def _opening(study: Prepared) -> StudyOpened:
+def _opening(study: StudyContext) -> StudyOpened:
     return StudyOpened(
         version=PROGRAM_VERSION,
         study=study.config.model_dump(mode="json", exclude_unset=True),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tuning.journal import (
+from tuning.storage.journal import (
     EpochEnded,
     Event,
     Journal,
@@ -20,7 +20,7 @@ from tuning.journal import (
     TrialProposed,
     TrialStarted,
 )
-from tuning.layout import StudyFolder
+from tuning.storage.paths import StudyFolder
 
 STUDY = {
     "name": "digits-cnn",

@@ -15,9 +15,9 @@ import psutil
 import torch
 
 from tests.workplace import Workplace
-from tuning.journal import Event, TrialFinished
-from tuning.layout import StudyFolder
-from tuning.record import StudyRecord
+from tuning.storage.journal import Event, TrialFinished
+from tuning.storage.paths import StudyFolder
+from tuning.storage.record import StudyRecord
 
 WALL_CLOCK = frozenset({"epoch_seconds"})
 """Metrics that no two runs share."""

@@ -25,7 +25,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from tests.faults.disturbed import Disturbed, Losses, finishes
-from tuning.record import StudyRecord
+from tuning.storage.record import StudyRecord
 
 STUDY = """
 name: small

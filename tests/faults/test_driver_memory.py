@@ -7,10 +7,10 @@ import pytest
 from ray.tune.experiment import Trial
 
 from search_spaces.schema import StudyConfig
-from tuning.journal import Event, TrialFinished
-from tuning.observer import Silent
-from tuning.preparation import Places
-from tuning.ray_hooks import REMEMBERED
+from tuning.execution.ray_callbacks import REMEMBERED
+from tuning.preparation import StudyLocations
+from tuning.storage.journal import Event, TrialFinished
+from tuning.storage.observer import Silent
 from tuning.study import run_study
 
 TRIALS = 4 * REMEMBERED
@@ -43,6 +43,6 @@ def test_ray_tune_forgets_trials_that_are_over(tmp_path: Path) -> None:
         }
     )
     watch = Watch()
-    record = run_study(study, Places(tmp_path), watch)
+    record = run_study(study, StudyLocations(tmp_path), watch)
     assert len(record.trials) == TRIALS
     assert 0 < watch.known < 2 * REMEMBERED + 5

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disturbed import Disturbed, fill, finishes, wait_until
-from tuning.journal import EpochEnded, Journal, TrialFinished, read_events
+from tuning.storage.journal import EpochEnded, Journal, TrialFinished, read_events
 
 SETTINGS = ("--set", "search.scheduler=none", "--set", "resources.max_concurrent=1", "--set", "training.max_epochs=60")
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.faults.disturbed import Disturbed, Losses, course, finishes, wait_until
-from tuning.journal import EpochEnded, Event, TrialStarted
+from tuning.storage.journal import EpochEnded, Event, TrialStarted
 
 ONE_WORKER = (
     *("--set", "resources.max_concurrent=1"),

@@ -8,17 +8,17 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
-from tuning.execution import MAX_WORKER_DEATHS, Workers, _Adapter
-from tuning.journal import TrialProposed
-from tuning.layout import StudyFolder
-from tuning.proposal import Proposal
-from tuning.recorder import Pen
+from tuning.execution.runner import MAX_WORKER_DEATHS, Workers, _Adapter
+from tuning.search.proposer import Proposal
+from tuning.storage.journal import TrialProposed
+from tuning.storage.paths import StudyFolder
+from tuning.storage.recorder import Pen
 
 
 class OneTrial:
     """Proposes one trial."""
 
-    ended_because = must_stop = None
+    finish_reason = stop_reason = None
 
     def __init__(self) -> None:
         self._trial: TrialProposed | None = TrialProposed(number=0, params={}, config={}, hash="h")

@@ -18,10 +18,10 @@ from trainables.data.sources import image_format
 from trainables.data.training_data import TrainingData, prepare_training_data
 from trainables.errors import InfeasibleError
 from trainables.training.loop import train
-from tuning.domains import Space
-from tuning.feasibility import Feasibility
-from tuning.plan import make_plan
-from tuning.stages import make_stage, stage_count
+from tuning.planning.plan import make_plan
+from tuning.search.feasibility import Feasibility
+from tuning.search.space import Space
+from tuning.search.stages import make_stage, stage_count
 
 FOLDER = Path(search_spaces.__file__).parent
 FILES = sorted(path for path in FOLDER.rglob("*.yaml") if "reference" not in path.parts)

@@ -5,7 +5,7 @@ import pytest
 from search_spaces.schema import StudyConfig
 from trainables.errors import InputError
 from tuning.changes import going_on, study_changes
-from tuning.layout import StudyFolder
+from tuning.storage.paths import StudyFolder
 
 
 def _study(**changes: object) -> StudyConfig:

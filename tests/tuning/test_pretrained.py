@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from search_spaces.schema import StudyConfig
-from tuning.layout import StudyFolder
 from tuning.pretrained import with_local_weights
+from tuning.storage.paths import StudyFolder
 
 
 def test_a_weights_file_is_absolute_wherever_the_study_names_it(

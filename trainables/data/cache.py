@@ -24,8 +24,8 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
+from trainables.data.dataset_split import DatasetSplit, digest
 from trainables.data.decoding import ImageFormat, UnreadableFile
-from trainables.data.parts import Part, digest
 from trainables.data.sources import image_format, open_sealed_part, open_training_part
 from trainables.errors import DataError
 
@@ -90,17 +90,17 @@ def open_sealed_entry(config: DataConfig, progress: Progress | None = None) -> C
     return _open(open_sealed_part(config), config, "sealed", progress)
 
 
-def _open(part: Part, config: DataConfig, shelf: str, progress: Progress | None) -> CacheEntry:
+def _open(part: DatasetSplit, config: DataConfig, category: str, progress: Progress | None) -> CacheEntry:
     form = image_format(config)
     key = digest({"version": _LAYOUT_VERSION, "part": part.identity, "format": asdict(form)})
-    folder = cache_directory(config) / shelf / f"{config.dataset}-{form.size}px-{key[:24]}"
+    folder = cache_directory(config) / category / f"{config.dataset}-{form.size}px-{key[:24]}"
     if not folder.is_dir():
         with explain_disk_errors("decoded images", folder.parent):
             _build_locked(part, form, folder, progress)
     return _load(folder)
 
 
-def _build_locked(part: Part, form: ImageFormat, folder: Path, progress: Progress | None) -> None:
+def _build_locked(part: DatasetSplit, form: ImageFormat, folder: Path, progress: Progress | None) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(_lock_path(folder)):
         if folder.is_dir():  # somebody else built it while this process waited
@@ -123,9 +123,9 @@ def _lock_path(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.lock")
 
 
-def _remove_abandoned(shelf: Path) -> None:
+def _remove_abandoned(category: Path) -> None:
     """Remove what builders left behind that were killed: their locks are free."""
-    for building in shelf.glob("*.building"):
+    for building in category.glob("*.building"):
         lock = FileLock(_lock_path(building.with_suffix("")), timeout=0)
         with contextlib.suppress(Timeout), lock:
             shutil.rmtree(building, ignore_errors=True)
@@ -149,7 +149,7 @@ def explain_disk_errors(what: str, folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(part: Part, form: ImageFormat, folder: Path, progress: Progress | None) -> None:
+def _build(part: DatasetSplit, form: ImageFormat, folder: Path, progress: Progress | None) -> None:
     listing = part.listing
     total = len(listing.names)
     _check_space(folder, total * form.channels * form.size**2)

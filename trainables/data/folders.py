@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.config import DataConfig
-from trainables.data.parts import FilePart, ImageFile
+from trainables.data.dataset_split import FilePart, ImageFile
 from trainables.data.splits import stratified_split
 from trainables.errors import DataError
 

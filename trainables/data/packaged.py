@@ -11,7 +11,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
-from trainables.data.parts import ArrayPart, Arrays, digest
+from trainables.data.dataset_split import ArrayPart, Arrays, digest
 from trainables.data.splits import stratified_split
 from trainables.errors import DataError
 

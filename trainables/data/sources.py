@@ -7,14 +7,14 @@ from typing import Protocol
 
 from trainables.config import DataConfig
 from trainables.config.data import DatasetName
+from trainables.data.dataset_split import DatasetSplit
 from trainables.data.decoding import ImageFormat
 from trainables.data.folders import sealed_files, training_files
 from trainables.data.packaged import TorchvisionSet, digits_part
-from trainables.data.parts import Part
 
 
 class _OpenPart(Protocol):
-    def __call__(self, config: DataConfig, *, sealed: bool) -> Part: ...
+    def __call__(self, config: DataConfig, *, sealed: bool) -> DatasetSplit: ...
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Dataset:
     """Finds the training part (train and validation) or, `sealed`, the test part; decodes nothing."""
 
 
-def _folder_part(config: DataConfig, *, sealed: bool) -> Part:
+def _folder_part(config: DataConfig, *, sealed: bool) -> DatasetSplit:
     return sealed_files(config) if sealed else training_files(config)
 
 
@@ -76,7 +76,7 @@ def image_format(config: DataConfig) -> ImageFormat:
     return ImageFormat(size, config.channels or dataset.channels, config.resize)
 
 
-def open_training_part(config: DataConfig) -> Part:
+def open_training_part(config: DataConfig) -> DatasetSplit:
     """Images that trials may see: those of training and validation.
 
     Raises:
@@ -85,7 +85,7 @@ def open_training_part(config: DataConfig) -> Part:
     return DATASETS[config.dataset].open_part(config, sealed=False)
 
 
-def open_sealed_part(config: DataConfig) -> Part:
+def open_sealed_part(config: DataConfig) -> DatasetSplit:
     """The sealed test images.
 
     Raises:

@@ -10,8 +10,8 @@ from torch.overrides import TorchFunctionMode
 from torchvision import models
 
 from trainables.errors import InfeasibleError, InputError
-from trainables.models.anatomy import Stage
-from trainables.models.families import dissect
+from trainables.models.stages import Stage
+from trainables.models.torchvision_stages import split_stages
 
 
 @cache
@@ -41,7 +41,7 @@ def stages(name: str) -> tuple[Stage, ...]:
     """
     check_architecture(name)
     with torch.device("meta"):
-        return dissect(build_trunk(name, _NATIVE_SIZE)).stages
+        return split_stages(build_trunk(name, _NATIVE_SIZE)).stages
 
 
 _NATIVE_SIZE = 224

@@ -10,11 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.config.models import BackboneConfig
 from trainables.errors import InfeasibleError, InputError
-from trainables.models.anatomy import Anatomy, Stage, Step, run_steps
 from trainables.models.architectures import build_trunk, check_architecture
-from trainables.models.families import dissect
-from trainables.models.heads import build_convolutional_head, build_vector_head
+from trainables.models.backbone_heads import build_convolutional_head, build_vector_head
 from trainables.models.layers import MapShape
+from trainables.models.stages import Stage, StageLayout, Step, run_steps
+from trainables.models.torchvision_stages import split_stages
 from trainables.models.weights import load_weights, locate_weights
 
 
@@ -74,7 +74,7 @@ def build_backbone(config: BackboneConfig, image_shape: MapShape, classes: int) 
     weights = locate_weights(config)
     shape = _feature_shape(config.architecture, config.cut_at, config.head == "conv", image_shape)
     trunk = build_trunk(config.architecture, image_shape[1])
-    plan = _plan(config.architecture, config.cut_at, config.head == "conv", dissect(trunk))
+    plan = _plan(config.architecture, config.cut_at, config.head == "conv", split_stages(trunk))
     frozen = _frozen_stages(config, plan)
     known_keys = set(trunk.state_dict())
     _adapt_channels(trunk, image_shape[0])
@@ -105,7 +105,7 @@ class _Plan:
         return (*(path for stage in self.stages for path in stage.paths), *named)
 
 
-def _plan(architecture: str, cut_at: str | None, maps: bool, anatomy: Anatomy) -> _Plan:
+def _plan(architecture: str, cut_at: str | None, maps: bool, anatomy: StageLayout) -> _Plan:
     names = [stage.name for stage in anatomy.stages]
     if cut_at is not None and cut_at not in names:
         raise InputError(f"model.cut_at: {architecture} has no stage {cut_at!r}; its stages are {', '.join(names)}")
@@ -127,7 +127,7 @@ def _feature_shape(architecture: str, cut_at: str | None, maps: bool, image_shap
     """
     with torch.device("meta"), torch.no_grad():
         trunk = build_trunk(architecture, image_shape[1]).eval()
-        plan = _plan(architecture, cut_at, maps, dissect(trunk))
+        plan = _plan(architecture, cut_at, maps, split_stages(trunk))
         _adapt_channels(trunk, image_shape[0])
         values = torch.empty(1, *image_shape)
         for stage in plan.stages:

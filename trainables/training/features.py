@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from trainables.config import AugmentationConfig, TrialConfig
 from trainables.config.models import BackboneConfig
-from trainables.data.augmentation import Augmenter
 from trainables.data.batches import iterate_batches
 from trainables.data.cache import cache_directory, explain_disk_errors
-from trainables.data.geometry import to_unit
 from trainables.data.training_data import TrainingData
+from trainables.data.transforms.augmenter import Augmenter
+from trainables.data.transforms.geometric import to_unit
 from trainables.errors import DataError
 from trainables.models.backbone import Backbone
 from trainables.models.classifier import Classifier

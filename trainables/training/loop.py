@@ -33,7 +33,7 @@ from trainables.training.features import has_fixed_features, head_task, image_ta
 from trainables.training.optimizers import build_optimizer, set_learning_rate
 from trainables.training.schedules import learning_rate_factor
 
-ABSURD_LOSS = 1e4
+DIVERGENCE_LOSS = 1e4
 """Cross-entropy beyond which a trial has diverged; guessing costs ln(classes), under 10 for any data set here."""
 
 _OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc")
@@ -177,7 +177,7 @@ class _Run:
 
     def _refuse_divergence(self, train_loss: float, val_loss: float) -> None:
         for name, loss in (("training", train_loss), ("validation", val_loss)):
-            if not math.isfinite(loss) or loss > ABSURD_LOSS:
+            if not math.isfinite(loss) or loss > DIVERGENCE_LOSS:
                 raise DivergedError(
                     f"{name} loss is {loss:.4g} after epoch {len(self.history) + 1}: training diverged; "
                     "a lower learning rate or gradient clipping would help"

@@ -19,7 +19,7 @@ from trainables.config.schedule import (
 
 
 @dataclass(frozen=True)
-class Moment:
+class Progress:
     """Where in its training a trial stands."""
 
     epoch: float
@@ -35,7 +35,7 @@ class ScheduleEntry:
     """One row of the registry."""
 
     config: type[Config]
-    factor: Callable[[Any, Moment], float]
+    factor: Callable[[Any, Progress], float]
     """Factor on the learning rate at a moment."""
 
 
@@ -44,19 +44,19 @@ def _half_cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
 
 
-def _constant(config: ConstantConfig, at: Moment) -> float:
+def _constant(config: ConstantConfig, at: Progress) -> float:
     return 1.0
 
 
-def _step(config: StepConfig, at: Moment) -> float:
+def _step(config: StepConfig, at: Progress) -> float:
     return float(config.gamma ** (math.floor(at.epoch) // config.step_epochs))
 
 
-def _cosine(config: CosineConfig, at: Moment) -> float:
+def _cosine(config: CosineConfig, at: Progress) -> float:
     return _half_cosine(1.0, config.final_factor, at.epoch / at.max_epochs)
 
 
-def _cosine_restarts(config: CosineRestartsConfig, at: Moment) -> float:
+def _cosine_restarts(config: CosineRestartsConfig, at: Progress) -> float:
     period, begun = float(config.period_epochs), 0.0
     while at.epoch >= begun + period:
         begun += period
@@ -64,18 +64,18 @@ def _cosine_restarts(config: CosineRestartsConfig, at: Moment) -> float:
     return _half_cosine(1.0, config.final_factor, (at.epoch - begun) / period)
 
 
-def _one_cycle(config: OneCycleConfig, at: Moment) -> float:
+def _one_cycle(config: OneCycleConfig, at: Progress) -> float:
     share = at.epoch / at.max_epochs
     if share < config.rise:
         return _half_cosine(config.initial_factor, 1.0, share / config.rise)
     return _half_cosine(1.0, config.final_factor, (share - config.rise) / (1.0 - config.rise))
 
 
-def _exponential(config: ExponentialConfig, at: Moment) -> float:
+def _exponential(config: ExponentialConfig, at: Progress) -> float:
     return float(config.gamma ** math.floor(at.epoch))
 
 
-def _plateau(config: PlateauConfig, at: Moment) -> float:
+def _plateau(config: PlateauConfig, at: Progress) -> float:
     factor, best, waited = 1.0, math.inf, 0
     for loss in at.val_losses:
         if loss < best:
@@ -106,4 +106,4 @@ def learning_rate_factor(config: ScheduleConfig, epoch: float, max_epochs: int, 
     if epoch < config.warmup_epochs:
         return epoch / config.warmup_epochs
     remaining = max(max_epochs - config.warmup_epochs, 1.0)
-    return SCHEDULES[config.name].factor(config, Moment(epoch - config.warmup_epochs, remaining, val_losses))
+    return SCHEDULES[config.name].factor(config, Progress(epoch - config.warmup_epochs, remaining, val_losses))

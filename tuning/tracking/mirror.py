@@ -8,10 +8,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from trainables.errors import TuneError
-from tuning.layout import StudyFolder
+from tuning.storage.paths import StudyFolder
+from tuning.tracking.mlflow_store import Store, TrackingError
 from tuning.tracking.session import Session
-from tuning.tracking.store import Store, TrackingError
-from tuning.tracking_state import masked, read_state
+from tuning.tracking.state import masked, read_state
 
 _POLL_SECONDS = 1.0
 _LOCK_SECONDS = 30.0

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables.errors import InputError
-from tuning.journal import ChampionLogged, Event, TrialProposed, read_events
-from tuning.layout import StudyFolder
+from tuning.storage.journal import ChampionLogged, Event, TrialProposed, read_events
+from tuning.storage.paths import StudyFolder
 from tuning.tracking.mirror import Mirror
-from tuning.tracking.store import RegisteredModel, Store, TrackingError, save_model
-from tuning.tracking.translation import TRIAL_TAG, flatten
-from tuning.tracking_state import TrackingState, masked, read_state
+from tuning.tracking.mlflow_store import RegisteredModel, Store, TrackingError, save_model
+from tuning.tracking.state import TrackingState, masked, read_state
+from tuning.tracking.translator import TRIAL_TAG, flatten
 
 ALIAS = "champion"
 _WEIGHTS = "weights.pt"

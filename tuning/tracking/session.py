@@ -4,13 +4,13 @@ import hashlib
 from itertools import islice, takewhile
 from typing import Self
 
-from tuning.journal import read_events
-from tuning.layout import StudyFolder
+from tuning.storage.journal import read_events
+from tuning.storage.paths import StudyFolder
+from tuning.tracking.mlflow_store import FoundRun, Store, TrackingError
+from tuning.tracking.preflight import ensure_database, sqlite_file
 from tuning.tracking.provenance import source_tags
-from tuning.tracking.reachable import ensure_database, sqlite_file
-from tuning.tracking.store import FoundRun, Store, TrackingError
-from tuning.tracking.translation import PARENT, STUDY_TAG, RunUpdate, Translator, child_tags
-from tuning.tracking_state import TrackingState, masked, read_state, write_state
+from tuning.tracking.state import TrackingState, masked, read_state, write_state
+from tuning.tracking.translator import PARENT, STUDY_TAG, RunUpdate, Translator, child_tags
 
 _EVENTS_AT_ONCE = 1000
 

@@ -16,16 +16,16 @@ import pytest
 from trainables.config import DataConfig
 from trainables.data import cache
 from trainables.data.cache import cache_directory, open_sealed_entry, open_training_entry
+from trainables.data.dataset_split import DecodedBatch, FilePart
 from trainables.data.decoding import decode_file
 from trainables.data.folders import training_files
-from trainables.data.parts import Block, FilePart
 from trainables.data.sources import image_format
 from trainables.errors import DataError
 
 
-def entries(config: DataConfig, shelf: str = "training") -> list[Path]:
-    """Everything on a shelf but lock files, finished or not."""
-    return sorted(path for path in (cache_directory(config) / shelf).glob("*") if path.suffix != ".lock")
+def entries(config: DataConfig, category: str = "training") -> list[Path]:
+    """Everything on a category but lock files, finished or not."""
+    return sorted(path for path in (cache_directory(config) / category).glob("*") if path.suffix != ".lock")
 
 
 def photos(config: DataConfig) -> Path:
@@ -145,7 +145,7 @@ def test_a_file_that_vanishes_between_scan_and_read(two_classes: DataConfig, mon
 def _fail_after_first_block(error: BaseException) -> Any:
     original = FilePart.blocks
 
-    def blocks(self: FilePart, image_format: Any) -> Iterator[Block]:
+    def blocks(self: FilePart, image_format: Any) -> Iterator[DecodedBatch]:
         yield next(original(self, image_format))
         raise error
 
@@ -244,14 +244,14 @@ def reachable(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("reachable")
 def test_a_read_only_cache_serves_what_it_has_and_refuses_the_rest(two_classes: DataConfig) -> None:
     open_training_entry(two_classes)
-    shelf = cache_directory(two_classes) / "training"
-    shelf.chmod(0o555)
+    category = cache_directory(two_classes) / "training"
+    category.chmod(0o555)
     try:
         assert _open_as_nobody(two_classes) == "20\n"
         refused = _open_as_nobody(two_classes.model_copy(update={"image_size": 20}))
     finally:
-        shelf.chmod(0o755)
-    assert f"cannot be written to {shelf} (Permission denied)" in refused
+        category.chmod(0o755)
+    assert f"cannot be written to {category} (Permission denied)" in refused
     assert "$TUNE_CACHE_DIR" in refused
 
 

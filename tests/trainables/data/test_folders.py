@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from trainables.config import DataConfig
+from trainables.data.dataset_split import FilePart
 from trainables.data.folders import sealed_files, training_files
-from trainables.data.parts import FilePart
 from trainables.errors import DataError
 
 

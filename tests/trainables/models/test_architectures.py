@@ -3,9 +3,9 @@ import torch
 
 from trainables.config.models import BackboneConfig
 from trainables.errors import InfeasibleError, InputError
-from trainables.models.anatomy import run_steps
 from trainables.models.architectures import architectures, build_trunk, stages
-from trainables.models.families import dissect
+from trainables.models.stages import run_steps
+from trainables.models.torchvision_stages import split_stages
 from trainables.models.zoo import build_model
 
 ONE_OF_EACH_FAMILY = [
@@ -44,7 +44,7 @@ def test_every_network_takes_a_head_and_freezes(name):
 def test_each_parameter_belongs_to_one_stage_or_the_tail(name):
     with torch.device("meta"):
         trunk = build_trunk(name, 224)
-    anatomy = dissect(trunk)
+    anatomy = split_stages(trunk)
     tail = tuple(f"{step}." for step in (*anatomy.tail, anatomy.classifier) if isinstance(step, str))
     for key, _ in trunk.named_parameters():
         owners = [stage.name for stage in anatomy.stages if stage.owns(key)]
@@ -57,7 +57,7 @@ def test_the_steps_are_torchvisions_forward(name):
     torch.manual_seed(0)
     size = 224 if name == "maxvit_t" else 96
     trunk = build_trunk(name, size).eval()
-    anatomy = dissect(trunk)
+    anatomy = split_stages(trunk)
     steps = (*(step for stage in anatomy.stages for step in stage.steps), *anatomy.tail, anatomy.classifier)
     images = torch.randn(1, 3, size, size)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_the_steps_are_torchvisions_forward(name):
 def test_squeezenet_averages_first_and_does_not_clip_its_logits():
     torch.manual_seed(0)
     trunk = build_trunk("squeezenet1_1", 64).eval()
-    anatomy = dissect(trunk)
+    anatomy = split_stages(trunk)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         vector = run_steps(trunk, (*(step for stage in anatomy.stages for step in stage.steps), *anatomy.tail), images)

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tuning.journal import (
+from tuning.storage.journal import (
     EpochEnded,
     Event,
     Journal,
@@ -20,10 +20,10 @@ from tuning.journal import (
     TrialStarted,
     TrialState,
 )
-from tuning.layout import StudyFolder
-from tuning.tracking import Mirror
-from tuning.tracking.reachable import ensure_database
-from tuning.tracking_state import read_state
+from tuning.storage.paths import StudyFolder
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.preflight import ensure_database
+from tuning.tracking.state import read_state
 
 STUDY: dict[str, Any] = {
     "name": "tiny",

@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 
 from trainables.errors import InputError
-from tuning.tracking import Mirror, check_reachable
-from tuning.tracking_state import read_state
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.preflight import check_reachable
+from tuning.tracking.state import read_state
 
 pytestmark = pytest.mark.slow
 
 FOLLOW = """
 from pathlib import Path
-from tuning.layout import StudyFolder
-from tuning.tracking import Mirror, session
+from tuning.storage.paths import StudyFolder
+from tuning.tracking import session
+from tuning.tracking.mirror import Mirror
 session._EVENTS_AT_ONCE = 7  # many small steps, many moments to die at
 Mirror(StudyFolder(Path(storage), "tiny"), uri).bring_up_to_date()
 """

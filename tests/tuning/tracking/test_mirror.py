@@ -10,11 +10,12 @@ import yaml
 from mlflow import MlflowClient
 
 from trainables.config.objective import Objective
-from tuning.journal import ChampionLogged, ChampionPicked, StudyEnded, TrialStarted
-from tuning.journal import TestOpened as SealedTestOpened
-from tuning.record import read_record
-from tuning.tracking import Mirror, TrackingError, read_run_ids
-from tuning.tracking_state import read_state
+from tuning.storage.journal import ChampionLogged, ChampionPicked, StudyEnded, TrialStarted
+from tuning.storage.journal import TestOpened as SealedTestOpened
+from tuning.storage.record import read_record
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.mlflow_store import TrackingError
+from tuning.tracking.state import read_run_ids, read_state
 
 
 def wait_until(condition, seconds=20.0):
@@ -106,7 +107,7 @@ class TestWhatIsWritten:
         ids = read_run_ids(finished.folder)
         assert sorted(ids) == [0, 1, 2, 3]
         assert MlflowClient(uri).get_run(ids[2]).data.tags["tune.trial"] == "2"
-        script = "import sys, tuning.tracking_state; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+        script = "import sys, tuning.tracking.state; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
         subprocess.run([sys.executable, "-c", script], check=True)
 
     def test_a_long_reason_is_cut(self, study, uri, contents):

@@ -11,8 +11,10 @@ from mlflow import MlflowClient
 from torch import nn
 
 from trainables.errors import InputError
-from tuning.journal import ChampionLogged
-from tuning.tracking import TrackingError, log_champion, read_run_ids, resolve_model_uri
+from tuning.storage.journal import ChampionLogged
+from tuning.tracking.mlflow_store import TrackingError
+from tuning.tracking.registry import log_champion, resolve_model_uri
+from tuning.tracking.state import read_run_ids
 
 IMAGES = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
 

@@ -1,0 +1,78 @@
+"""`data prepare` and `data info`: a study's images, before it is run."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from cli.options import Set, StudyFile
+
+if TYPE_CHECKING:
+    from search_spaces.schema import StudyConfig
+    from trainables.data.description import DataDescription
+    from trainables.data.training_data import TrainingData
+
+_LISTED = 10
+"""Files named of a kind; a data set may have thousands of doubles."""
+
+
+def prepare(file: StudyFile, set_: Set = None) -> None:
+    """Decode the images once, so that `run` starts at once; downloads what is missing."""
+    _, data = _prepare(file, set_)
+    print(f"{len(data.labels)} images of {len(data.classes)} classes are ready (fingerprint {data.fingerprint[:12]})")
+
+
+def info(file: StudyFile, set_: Set = None) -> None:
+    """Show classes, splits, images that look the same in two splits, normalisation and size of a study's images."""
+    from cli.display.watch import watch
+    from trainables.data.description import describe_data
+
+    config, data = _prepare(file, set_)
+    with watch(on_stderr=True) as observer:
+        observer.phase("looking for images that are alike")
+        described = describe_data(config.data, observer.progress)
+    channels, height, width = described.image_shape
+    print(f"data set     {described.dataset}")
+    print(f"images       {height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}")
+    print(f"mean         {' '.join(f'{value:.4f}' for value in data.mean)}")
+    print(f"deviation    {' '.join(f'{value:.4f}' for value in data.std)}")
+    print(f"fingerprint  {data.fingerprint}")
+    print(f"on disk      {described.bytes_on_disk / 1e6:,.1f} MB of decoded images in")
+    for folder in described.cache_folders:
+        print(f"             {folder}")
+    _print_files("unreadable", [f"{one.path}: {one.reason}" for one in described.unreadable])
+    alike = described.near_duplicates
+    _print_files("alike", [f"{one.first_split} {one.first}, {one.second_split} {one.second}" for one in alike])
+    _print_splits(described)
+
+
+def _print_files(name: str, files: list[str]) -> None:
+    print(f"{name:<11}  {len(files) or 'none'}")
+    for file in files[:_LISTED]:
+        print(f"             {file}")
+    if len(files) > _LISTED:
+        print(f"             and {len(files) - _LISTED} more")
+
+
+def _print_splits(described: "DataDescription") -> None:
+    headings = [f"{split.name} {split.images}" for split in described.splits]
+    width = max(len("class"), *map(len, described.classes))
+    print(f"\n{'class':<{width}}  {'  '.join(headings)}")
+    for row, name in enumerate(described.classes):
+        counts = (
+            f"{split.per_class[row]:>{len(head)}}" for split, head in zip(described.splits, headings, strict=True)
+        )
+        print(f"{name:<{width}}  {'  '.join(counts)}")
+
+
+def _prepare(file: StudyFile, overrides: list[str] | None) -> "tuple[StudyConfig, TrainingData]":
+    """Read the study file and its images, saying how far it has come."""
+    from cli.display.watch import watch
+    from search_spaces.loading import load_study
+    from trainables.data.training_data import prepare_training_data
+
+    config = load_study(file, overrides or [])
+    with watch(on_stderr=True) as observer:
+        observer.phase("reading images")
+        data = prepare_training_data(config.data, observer.progress)
+    for unreadable in data.unreadable:
+        print(f"warning: left out {unreadable.path}: {unreadable.reason}", file=sys.stderr)
+    return config, data

@@ -1,0 +1,49 @@
+"""`test`: open the sealed test split for a study's champion."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from cli.options import Json, Storage, StudyName, TrackingUri
+from tuning.storage.paths import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from tuning.selection.holdout import TestReport
+
+
+def open_test(
+    name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None, json: Json = False
+) -> None:
+    """Measure the champion on images that no trial has seen. Do it once: every opening is recorded."""
+    from cli.commands.sync import bring_to_mlflow
+    from cli.display.output import result_alone
+    from cli.display.watch import watch
+    from cli.studies import open_study
+    from tuning.tracking.state import resolve_tracking_uri
+
+    folder = open_study(storage, name).folder
+    uri = resolve_tracking_uri(tracking_uri, storage, folder)
+    with result_alone(json) as show:
+        from tuning.selection.holdout import test_champion
+
+        with watch(on_stderr=True) as observer:
+            report = test_champion(folder, observer)
+        problem = bring_to_mlflow(folder, uri)
+        if problem is not None:
+            print(f"warning: {problem}; `tune-cli sync {name}` will bring it there", file=sys.stderr)
+        if json:
+            show(report)
+        else:
+            _print(report)
+
+
+def _print(report: "TestReport") -> None:
+    from cli.display import formatting
+
+    low, high = report.interval
+    print(f"trial {report.trial}, champion of study {report.study}, on {report.n} images that no trial has seen:")
+    print(f"accuracy {formatting.metric('accuracy', report.accuracy)}, {formatting.interval(low, high)}")
+    width = max(map(len, report.per_class), default=0)
+    for name, accuracy in report.per_class.items():
+        print(f"  {name:<{width}}  {formatting.metric('accuracy', accuracy):>8}")
+    if report.openings > 1:
+        print(f"this was opening number {report.openings} of the test: read the number with that in mind")

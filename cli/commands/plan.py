@@ -1,0 +1,157 @@
+"""`plan`: what a study would do, without starting it."""
+
+import logging
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Json, Set, StudyFile
+
+if TYPE_CHECKING:
+    from search_spaces.schema import StudyConfig
+    from tuning.planning.plan import Plan, PlannedParameter, PlannedStage, PlannedTime, PlannedTrial, Seconds
+
+
+Calibrate = Annotated[
+    bool,
+    typer.Option(
+        "--calibrate",
+        help="Train a few batches of a few configurations on the study's images, decoding them first if necessary, "
+        "and estimate the time.",
+    ),
+]
+
+
+def plan(file: StudyFile, set_: Set = None, json: Json = False, calibrate: Calibrate = False) -> None:
+    """Show what a study would search, how large its models are, what it may cost, and what cannot be built."""
+    from cli.display.output import result_alone
+    from search_spaces.loading import load_study
+
+    study = load_study(file, set_ or [])
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, as in the workers
+    with result_alone(json) as show:
+        from cli.display.watch import watch
+        from tuning.planning.planner import plan_study
+
+        logging.getLogger("optuna").setLevel(logging.WARNING)  # announces every study it makes in memory
+        if calibrate:
+            with watch(on_stderr=True) as observer:
+                made = plan_study(study, observer)
+        else:
+            made = plan_study(study)
+        if json:
+            show(made)
+        else:
+            _print(study, made)
+
+
+def _print(study: "StudyConfig", made: "Plan") -> None:
+    search = study.search
+    how = (
+        f"{len(made.stages)} stages"
+        if made.stages
+        else f"{search.searcher.name} proposes, {search.scheduler.name} stops"
+    )
+    print(f"study {study.name}: {made.trials} trials, {how}\n")
+    _print_table(("parameter", "values", ""), [_parameter_row(parameter) for parameter in made.parameters])
+    total = made.cardinality if isinstance(made.cardinality, str) else f"{made.cardinality:,}"
+    print(f"\nconfigurations: {total}\n")
+    if made.stages:
+        _print_table(
+            ("stage", "trials", "of", "epochs", "what varies", ""), [_stage_row(one) for one in made.stages], (1, 3)
+        )
+        print()
+    _print_table(
+        ("", "parameters", "MACs", "memory", ""), [_trial_row(trial) for trial in made.samples], right=(1, 2, 3)
+    )
+    print(f"\ncannot be built: {100 * made.infeasible_fraction:.1f} % of {made.measured} configurations")
+    for reason, times in made.infeasible_reasons.items():
+        print(f"  {times} times: {reason}")
+    print(_epochs(made))
+    print(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
+    if made.time is not None:
+        _print_time(made.time)
+
+
+def _print_table(heading: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from cli.display.output import console
+
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    for position, title in enumerate(heading):
+        table.add_column(title, justify="right" if position in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console().print(table)
+
+
+def _parameter_row(parameter: "PlannedParameter") -> tuple[str, str, str]:
+    from cli.display import formatting
+
+    if parameter.choices is not None:
+        values = ", ".join(map(formatting.number, parameter.choices))
+    else:
+        values = f"{formatting.number(parameter.low)} to {formatting.number(parameter.high)}"
+        values += f", step {formatting.number(parameter.step)}" if parameter.step is not None else ""
+        values += ", log" if parameter.log else ""
+    when = ", ".join(f"{path} is {value}" for path, value in (parameter.when or {}).items())
+    return parameter.path, values, f"when {when}" if when else ""
+
+
+def _stage_row(stage: "PlannedStage") -> tuple[str, ...]:
+    of = stage.cardinality if isinstance(stage.cardinality, str) else f"{stage.cardinality:,}"
+    images = [f"{stage.image_size} pixels"] if stage.image_size is not None else []
+    images += [f"{100 * stage.train_fraction:g} % of the images"] if stage.train_fraction < 1.0 else []
+    how = ", ".join((f"{stage.searcher} proposes, {stage.scheduler} stops", *images))
+    epochs = stage.epochs.most if stage.epochs.expected is None else stage.epochs.expected
+    return str(stage.stage), str(stage.trials), of, str(epochs), ", ".join(stage.parameters), how
+
+
+def _trial_row(trial: "PlannedTrial") -> tuple[str, ...]:
+    from cli.display import formatting
+
+    said = formatting.parameters(trial.params)
+    if trial.parameters is None or trial.macs is None or trial.memory_bytes is None:
+        return trial.kind, "-", "-", "-", f"{trial.infeasible}: {said}"
+    return trial.kind, f"{trial.parameters:,}", f"{trial.macs:,}", _bytes(trial.memory_bytes), said
+
+
+def _epochs(made: "Plan") -> str:
+    epochs = made.epochs
+    rungs = f", decided at {', '.join(map(str, epochs.rungs))}" if epochs.rungs else ""
+    expected = "" if epochs.expected is None else f", about {epochs.expected} expected"
+    confirm = f"; {epochs.confirm} more to confirm the best" if epochs.confirm else ""
+    return f"epochs: {epochs.a_trial} a trial{rungs}; {epochs.most} in all at most{expected}{confirm}"
+
+
+def _print_time(time: "PlannedTime") -> None:
+    from cli.display import formatting
+
+    print()
+    rows: list[tuple[str, ...]] = [
+        (one.kind, "-" if one.seconds_per_epoch is None else f"{one.seconds_per_epoch:.3g}", one.failed or said)
+        for one, said in ((one, formatting.parameters(one.params)) for one in time.samples)
+    ]
+    _print_table(("", "s/epoch", f"measured with {time.threads} thread{'s' if time.threads > 1 else ''}"), rows, (1,))
+    confirm = f", of them {_span(time.confirm)} to confirm the best" if time.confirm.high else ""
+    print(f"\ntime: {_span(time.total)}{confirm}")
+    for assumption in time.assumptions:
+        print(f"  {assumption}")
+
+
+def _span(seconds: "Seconds") -> str:
+    from cli.display import formatting
+
+    low, high = formatting.duration(seconds.low), formatting.duration(seconds.high)
+    return f"about {formatting.duration(seconds.expected)} ({low} to {high})"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

@@ -1,0 +1,118 @@
+"""`status` and `stop`: what a study's driver does, from another terminal."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.options import Storage, StudyName
+from trainables.errors import InputError, StudyFailedError
+from tuning.storage.paths import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from cli.studies import OpenedStudy
+    from tuning.storage.lock import LockOwner
+
+_STOP_SECONDS = 120.0
+"""Within this a driver has ended its workers and written its last event."""
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A study; default: all.")] = None,
+    storage: Storage = DEFAULT_STORAGE,
+) -> None:
+    """Say whether a study runs, is interrupted or finished, or its driver died."""
+    from cli.studies import open_study
+    from tuning.storage.catalog import study_names
+
+    names = study_names(storage) if name is None else [name]
+    if not names:
+        print(f"no studies in {storage}/")
+    for position, study in enumerate(names):
+        if position:
+            print()
+        if name is None:
+            _print_one_of_many(storage, study)
+        else:
+            _print(open_study(storage, study), storage)
+
+
+def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
+    """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
+    from cli.studies import open_study
+    from tuning.storage.catalog import find_study
+    from tuning.storage.lock import lock_owner
+
+    folder = find_study(storage, name)
+    go_on = f"`tune-cli resume {folder.reference}`"
+    driver = lock_owner(folder)
+    if driver is None or not driver.alive:
+        print(f"nothing to stop: no driver works on study {name}")
+        return
+    if driver.host != socket.gethostname():
+        raise InputError(
+            f"the driver of study {name!r} is process {driver.pid} on {driver.host}; "
+            f"run `tune-cli stop {name}` there, or `kill {driver.pid}`"
+        )
+    os.kill(driver.pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while (now := lock_owner(folder)) is not None and now.alive and now.pid == driver.pid:
+        if time.monotonic() > deadline:
+            raise StudyFailedError(
+                f"process {driver.pid} has not ended {_STOP_SECONDS:.0f} s after it was asked to; "
+                f"`kill -9 {driver.pid}` ends it at once, and {go_on} goes on without loss"
+            )
+        time.sleep(0.2)
+    if open_study(storage, name).driver_died:
+        raise StudyFailedError(f"the driver of study {name!r} ended without its last word; go on with {go_on}")
+    print(f"study {name} stopped; go on with {go_on}")
+
+
+def _print_one_of_many(storage: Path, name: str) -> None:
+    """One unreadable journal must not hide the other studies."""
+    from cli.studies import open_study
+
+    try:
+        _print(open_study(storage, name), storage)
+    except InputError as error:
+        print(f"{name}: unreadable: {error}")
+
+
+def _print(study: "OpenedStudy", storage: Path) -> None:
+    from cli.display import formatting
+    from tuning.selection.results import study_results
+
+    found = study_results(study.record, {}, driver_died=study.driver_died)
+    print(f"{study.record.config.name}: {_state(study, storage)}")
+    wanted = study.record.config.search.trials_in_all
+    done = sum(
+        trial.state in ("completed", "stopped", "failed") and trial.source != "confirm" for trial in found.trials
+    )
+    spent = formatting.duration(study.record.search_seconds)
+    print(f"  {done} of {wanted} trials in {spent}: {formatting.counts(found.counts())}")
+    if found.champion is not None:
+        value = formatting.metric(found.objective, found.champion.value)
+        print(f"  best {found.objective} {value}, trial {found.champion.number}")
+
+
+def _state(study: "OpenedStudy", storage: Path) -> str:
+    go_on = f"go on with `tune-cli resume {study.folder.reference}`"
+    if study.driver is not None and study.driver.alive:
+        return f"running ({_driver(study.driver)})"
+    if study.driver_died:
+        who = "" if study.driver is None else f" ({_driver(study.driver)})"
+        return f"driver died{who}; {go_on}"
+    reason = f": {study.record.reason}" if study.record.reason else ""
+    return f"{study.record.state}{reason}" + ("" if study.record.state == "finished" else f"; {go_on}")
+
+
+def _driver(driver: "LockOwner") -> str:
+    from cli.display import formatting
+
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
+    ago = formatting.duration(max(0.0, time.time() - driver.heartbeat))
+    return f"process {driver.pid} on {driver.host}, since {since}, last heartbeat {ago} ago"

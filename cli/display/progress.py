@@ -1,0 +1,193 @@
+"""A running study in numbers, kept up to date event by event: the cost of an event does not grow with the study."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces.schema import StudyConfig
+from trainables.config.objective import Objective
+from tuning.storage.journal import (
+    EpochEnded,
+    Event,
+    StudyEnded,
+    StudyOpened,
+    TrialFinished,
+    TrialProposed,
+    TrialStarted,
+    TrialState,
+)
+
+
+@dataclass
+class OpenTrial:
+    """A trial that is not finished."""
+
+    number: int
+    params: dict[str, Any]
+    max_epochs: int
+    confirms: bool = False
+    """A retraining of one of the best; no rival to them."""
+    state: TrialState = "proposed"
+    epoch: int = 0
+    """Epochs done."""
+    value: float | None = None
+    """The objective after the last epoch."""
+    best: float | None = None
+    """The objective after its best epoch."""
+    best_epoch: int = 0
+    rank: tuple[float, float] | None = None
+    """`Objective.rank` of its best epoch: greater is better."""
+
+
+@dataclass
+class Tally:
+    """How many trials of a kind there are to be."""
+
+    wanted: int = 0
+    done: int = 0
+    """Completed, stopped or failed: those that count."""
+    seconds: float = 0.0
+    """Time that the ones done took on workers."""
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The best trial so far."""
+
+    number: int
+    epoch: int
+    value: float
+    rank: tuple[float, float]
+    params: dict[str, Any]
+
+
+class StudyProgress:
+    """Counters of one study. Feed it every event of the journal, past ones first, in order."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.objective = "val_accuracy"
+        self._ranking = Objective()
+        self.search = Tally()
+        self.confirm = Tally()
+        self.time_budget: float | None = None
+        self.counts: Counter[TrialState] = Counter()
+        self.open: dict[int, OpenTrial] = {}
+        self._finished_leader: Leader | None = None
+        self._data: Any = None
+        """What the latest trials see."""
+        self._opened_at: float | None = None
+        self._ended_at: float | None = None
+        self._last_at = 0.0
+        self._earlier_seconds = 0.0
+        self._concurrent = 0
+
+    def event(self, event: Event) -> None:
+        """Take one event in."""
+        if isinstance(event, StudyOpened):
+            self._study_opened(event)
+        elif isinstance(event, TrialProposed):
+            max_epochs = event.config.get("training", {}).get("max_epochs", 0)
+            confirms = event.source == "confirm"
+            if event.config.get("data") != self._data:  # a round on other images: its accuracies are no rivals
+                self._data, self._finished_leader = event.config.get("data"), None
+            self.open[event.number] = OpenTrial(event.number, event.params, max_epochs, confirms)
+            self.counts["proposed"] += 1
+        elif isinstance(event, TrialStarted):
+            self._move(self.open[event.number], "running")
+            self._concurrent = max(self._concurrent, self.counts["running"])
+        elif isinstance(event, EpochEnded):
+            self._epoch_ended(self.open[event.number], event)
+        elif isinstance(event, TrialFinished):
+            self._trial_finished(self.open.pop(event.number), event)
+        elif isinstance(event, StudyEnded):
+            self._ended_at = event.time
+        self._last_at = event.time
+
+    @property
+    def running(self) -> list[OpenTrial]:
+        """Trials on a worker now, by number."""
+        return [trial for trial in self.open.values() if trial.state == "running"]
+
+    @property
+    def leader(self) -> Leader | None:
+        """The best of all trials that have not failed, running ones included."""
+        leader = self._finished_leader
+        for trial in self.open.values():
+            leader = _better(leader, trial)
+        return leader
+
+    def elapsed(self, now: float | None = None) -> float:
+        """Seconds that drivers have searched up to `now`; the clock stops when the study ends."""
+        if self._opened_at is None:
+            return 0.0
+        until = self._ended_at or now or time.time()
+        return self._earlier_seconds + max(0.0, until - self._opened_at)
+
+    def remaining(self, now: float | None = None) -> float | None:
+        """Seconds to go, from the mean time of what has finished; None before there is anything to go by, and after."""
+        if self._ended_at is not None:
+            return None
+        by_trials = self._remaining_by_trials()
+        if self.time_budget is None:
+            return by_trials
+        by_budget = max(0.0, self.time_budget - self.elapsed(now))
+        return by_budget if by_trials is None else min(by_trials, by_budget)
+
+    def _remaining_by_trials(self) -> float | None:
+        if self.search.done == 0 or self._concurrent == 0:
+            return None
+        searching, confirming = self._to_train(confirms=False), self._to_train(confirms=True)
+        mean = self.search.seconds / self.search.done
+        confirm_mean = self.confirm.seconds / self.confirm.done if self.confirm.done else mean
+        at_once = min(self._concurrent, max(1.0, searching + confirming))
+        return (searching * mean + confirming * confirm_mean) / at_once
+
+    def _to_train(self, *, confirms: bool) -> float:
+        """Trials of a kind that are left, those under way counted by the share of their epochs that is left."""
+        tally = self.confirm if confirms else self.search
+        under_way = sum(trial.epoch / max(1, trial.max_epochs) for trial in self.running if trial.confirms == confirms)
+        return max(0.0, tally.wanted - tally.done - under_way)
+
+    def _study_opened(self, event: StudyOpened) -> None:
+        config = StudyConfig.model_validate(event.study)
+        self.name, self.objective, self._ranking = config.name, config.search.objective, config.search.ranking
+        self.search.wanted, self.time_budget = config.search.trials_in_all, config.search.time_budget
+        self.confirm.wanted = config.confirm.top * config.confirm.seeds
+        if self._opened_at is not None:
+            self._earlier_seconds += (self._ended_at or self._last_at) - self._opened_at
+        self._opened_at, self._ended_at = event.time, None
+        self._concurrent = 0
+        for trial in self.running:  # of a driver that is gone
+            self._move(trial, "proposed")
+
+    def _epoch_ended(self, trial: OpenTrial, event: EpochEnded) -> None:
+        trial.epoch = event.epoch
+        trial.value = event.metrics[self.objective]
+        rank = self._ranking.rank(event.metrics)
+        if trial.rank is None or rank > trial.rank:
+            trial.best, trial.best_epoch, trial.rank = trial.value, event.epoch, rank
+
+    def _trial_finished(self, trial: OpenTrial, event: TrialFinished) -> None:
+        self._move(trial, event.state)
+        if event.state in ("completed", "stopped"):
+            self._finished_leader = _better(self._finished_leader, trial)
+        if event.state != "infeasible":
+            tally = self.confirm if trial.confirms else self.search
+            tally.done += 1
+            tally.seconds += event.duration_s
+
+    def _move(self, trial: OpenTrial, state: TrialState) -> None:
+        self.counts[trial.state] -= 1
+        self.counts[state] += 1
+        trial.state = state
+
+
+def _better(leader: Leader | None, trial: OpenTrial) -> Leader | None:
+    """The better of the two; the earlier trial among equals, as in `tuning.storage.record`."""
+    if trial.rank is None or trial.best is None or trial.confirms:
+        return leader
+    if leader is not None and (trial.rank, -trial.number) <= (leader.rank, -leader.number):
+        return leader
+    return Leader(trial.number, trial.best_epoch, trial.best, trial.rank, trial.params)

@@ -1,0 +1,39 @@
+"""Choose how a running study is shown: a live table on a terminal, plain lines elsewhere."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.display.plain import PlainLines
+from cli.display.progress import StudyProgress
+from tuning.storage.journal import read_events
+from tuning.storage.observer import Observer
+
+
+@contextmanager
+def watch(*, on_stderr: bool, journal: Path | None = None) -> Iterator[Observer]:
+    """Yield an observer for one run of the driver.
+
+    Args:
+        on_stderr: Leave standard output alone.
+        journal: Of a study that is taken up again: what it tells is shown from the start.
+    """
+    progress = StudyProgress()
+    if journal is not None:
+        for event, _ in read_events(journal):
+            progress.event(event)
+    stream = sys.stderr if on_stderr else sys.stdout
+    if not stream.isatty():
+        yield PlainLines(progress, stream)
+        return
+    from rich.console import Console
+
+    console = Console(file=stream)
+    if console.is_dumb_terminal:
+        yield PlainLines(progress, stream)
+        return
+    from cli.display.live import LiveTable
+
+    with LiveTable(progress, console) as live:
+        yield live

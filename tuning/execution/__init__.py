@@ -1,0 +1,1 @@
+"""Ray: trials on workers."""

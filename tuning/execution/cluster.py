@@ -1,0 +1,202 @@
+"""Ray: a private one on this machine, or one that is already running."""
+
+import logging
+import os
+import socket
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search_spaces.schema import ResourcesConfig
+from trainables.errors import InputError
+from tuning.execution.signals import handlers_kept
+
+_ENVIRONMENT = {
+    # Ray's own trial loggers write files that the journal makes superfluous.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Signals are ours: SIGTERM and SIGHUP stop a study as cleanly as Ctrl-C does.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # The journal is the record; Ray's snapshot of the experiment is never read.
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_WARN_THRESHOLD_S": "60",
+    # A trial that failed has no metrics; its result says so.
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Threads that wait give their core away: several trials share it, and spinning made batches 2 to 12 times slower.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    # A worker's death is no error of the study's: its trial is handed out again.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+_CONNECT_SECONDS = 5.0
+
+
+def available_cpus() -> int:
+    """CPUs that trials on this machine share: `$TUNE_CPUS`, else the cores that this process may use.
+
+    Raises:
+        InputError: `$TUNE_CPUS` is no whole number above 0.
+    """
+    chosen = os.environ.get("TUNE_CPUS")
+    if not chosen:
+        return len(os.sched_getaffinity(0))
+    if not chosen.isdecimal() or int(chosen) == 0:
+        raise InputError(f"TUNE_CPUS is {chosen!r}; it takes a whole number of CPUs, for example 4")
+    return int(chosen)
+
+
+def check_local_resources(resources: ResourcesConfig) -> None:
+    """Refuse, before Ray starts, trials that this machine can never run.
+
+    Raises:
+        InputError: more CPUs or GPUs a trial than there are.
+    """
+    cpus, gpus = available_cpus(), _local_gpus()
+    _check(resources, cpus, gpus, "this machine")
+
+
+def check_address(address: str) -> None:
+    """Refuse a HOST:PORT where nobody listens; Ray itself would try for minutes.
+
+    Raises:
+        InputError: with what to start.
+    """
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return  # `auto`, or something that only Ray understands
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+@contextmanager
+def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> Iterator[None]:
+    """Connect to the cluster at `address`, or start a private Ray here, and leave it at the end.
+
+    Raises:
+        InputError: no cluster answers, none of its nodes has the resources, or a node does not see `shared`.
+    """
+    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+    if address is None:
+        # A private Ray listens on this machine only; a token would be left in the user's home for nothing.
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray
+
+    for logger in ("ray", "ray.tune", "ray._private"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
+    try:
+        with warnings.catch_warnings(), handlers_kept():
+            warnings.simplefilter("ignore")  # Ray announces changes of its next versions at every start
+            if address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=available_cpus(),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise _no_cluster(address or "this machine", error) from error
+    try:
+        if address is not None:
+            _check_cluster(address, resources, shared)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _no_cluster(address: str, error: Exception) -> InputError:
+    return InputError(
+        f"no Ray cluster answers at {address} ({error}). Start one with `ray start --head` or `ray up cluster.yaml`, "
+        "or leave out --address to run on this machine alone"
+    )
+
+
+def concurrent_trials(resources: ResourcesConfig) -> int:
+    """How many trials fit on the connected cluster at once."""
+    import ray
+
+    fitting = sum(
+        _fitting(resources, node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
+        for node in ray.nodes()
+        if node["Alive"]
+    )
+    return min(fitting, resources.max_concurrent or fitting)
+
+
+def local_trials(resources: ResourcesConfig) -> int:
+    """How many trials fit on this machine at once; 1 also where a larger machine is needed."""
+    fitting = max(1, _fitting(resources, available_cpus(), _local_gpus() if resources.gpus_per_trial else 0))
+    return min(fitting, resources.max_concurrent or fitting)
+
+
+def _fitting(resources: ResourcesConfig, cpus: float, gpus: float) -> int:
+    by_cpu = int(cpus // resources.cpus_per_trial)
+    if resources.gpus_per_trial == 0:
+        return by_cpu
+    return min(by_cpu, int(gpus / resources.gpus_per_trial + 1e-9))
+
+
+def _check(resources: ResourcesConfig, cpus: float, gpus: float, place: str) -> None:
+    if resources.cpus_per_trial > cpus:
+        raise InputError(f"resources.cpus_per_trial is {resources.cpus_per_trial}, but {place} has {cpus:g} CPUs")
+    if resources.gpus_per_trial > gpus:
+        raise InputError(f"resources.gpus_per_trial is {resources.gpus_per_trial:g}, but {place} has {gpus:g} GPUs")
+
+
+def _local_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _check_cluster(address: str, resources: ResourcesConfig, shared: Path) -> None:
+    import ray
+
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    if not any(_fitting(resources, node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0)) for node in nodes):
+        largest = max(nodes, key=lambda node: float(node["Resources"].get("CPU", 0)))["Resources"]
+        _check(resources, largest.get("CPU", 0), largest.get("GPU", 0), f"the largest node of {address}")
+        raise InputError(f"no node of {address} has the CPUs and GPUs that one trial asks for ({resources})")
+    _check_shared_storage([str(node["NodeID"]) for node in nodes], shared)
+
+
+def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
+    """Every node must read what this one writes: checkpoints go through the study's folder."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    word = uuid.uuid4().hex
+    probe = shared / f".probe-{word}"
+    probe.write_text(word)
+
+    def reads(path: str) -> bool:
+        return Path(path).exists() and Path(path).read_text() == word
+
+    task = ray.remote(num_cpus=0)(reads)
+    try:
+        answers = [
+            task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)).remote(str(probe))
+            for node_id in node_ids
+        ]
+        blind = [node for node, sees in zip(node_ids, ray.get(answers), strict=True) if not sees]
+    finally:
+        probe.unlink()
+    if blind:
+        raise InputError(
+            f"{len(blind)} of {len(node_ids)} nodes cannot read {shared}; a study over several nodes needs --storage "
+            "on a file system that all of them mount (NFS, EFS, ...)"
+        )

@@ -1,0 +1,280 @@
+"""Ray Tune runs the trials: the journal's adapter between the search and the workers."""
+
+import os
+import shutil
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune import TuneError
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import Searcher
+
+from search_spaces.schema import StudyConfig
+from trainables.data.training_data import TrainingData
+from trainables.errors import RecordError
+from trainables.trainable import Job, TrialTrainable
+from tuning.execution.checkpoint_retention import Retention
+from tuning.execution.ray_callbacks import Forgetful, Stopper, TrialEvents
+from tuning.search.proposer import Proposer
+from tuning.storage.journal import EpochEnded, TrialFinished, TrialState
+from tuning.storage.paths import StudyFolder
+from tuning.storage.record import TrialRecord
+from tuning.storage.recorder import Pen
+from tuning.storage.write_errors import unwritable
+
+MAX_WORKER_DEATHS = 3
+"""A trial whose worker dies this often beyond the first time is given up as failed."""
+
+HOPELESS_FAILURES = 5
+"""A study whose first trials, this many, all fail for the same reason is ended: the rest would only burn budget."""
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """Why the trials came to an end."""
+
+    interrupted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Ray's workers at the service of one study."""
+
+    study: StudyConfig
+    folder: StudyFolder
+    data: TrainingData
+    """What every trial must train on."""
+    record: Callable[..., None]
+    """Writes events to the journal and tells whoever watches."""
+    interrupt: threading.Event
+    """Set by a signal: stop, leaving running trials to be continued later."""
+    concurrent: int
+    """Trials at once."""
+    trainable: type[tune.Trainable] = TrialTrainable
+    """What runs a `Job` on a worker."""
+
+    def run(
+        self,
+        proposer: Proposer,
+        scheduler: TrialScheduler,
+        past: Sequence[TrialRecord],
+        *,
+        keep_checkpoints: int,
+        deadline: float | None,
+    ) -> RunOutcome:
+        """Run trials until the proposer has no more, a budget is spent, or the interrupt is set.
+
+        Args:
+            proposer: what to train next.
+            scheduler: what to stop early; knows the past.
+            past: the proposer's trials so far; the unfinished ones go on before anything new is proposed.
+            keep_checkpoints: of this many best finished trials.
+            deadline: `time.monotonic()` at which the time budget is spent.
+
+        Raises:
+            RecordError: the study's files cannot be written.
+        """
+        pen = Pen(self.record)
+        adapter = _Adapter(self, pen, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
+        stopper = Stopper(self._reason_to_stop(proposer, adapter, deadline), self.interrupt, pen, self.folder)
+        scratch = self.folder.path.resolve() / "ray"
+        shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
+        try:
+            self._run(adapter, scheduler, stopper, pen, scratch)
+        except TuneError:
+            if pen.failure is None:
+                raise
+        if pen.failure is not None:
+            raise pen.failure
+        shutil.rmtree(scratch)
+        if self.interrupt.is_set():
+            return RunOutcome(interrupted=True, reason="interrupted")
+        adapter.stop_running(stopper.reason)
+        return RunOutcome(interrupted=False, reason=stopper.reason or proposer.finish_reason or "every trial is done")
+
+    def _reason_to_stop(
+        self, proposer: Proposer, adapter: "_Adapter", deadline: float | None
+    ) -> Callable[[], str | None]:
+        """What ends all trials at once: a spent budget, or no hope."""
+
+        def reason() -> str | None:
+            if deadline is not None and time.monotonic() >= deadline:
+                return "the time budget is spent"
+            return proposer.stop_reason or adapter.hopeless
+
+        return reason
+
+    def _run(self, adapter: "_Adapter", scheduler: TrialScheduler, stopper: Stopper, pen: Pen, scratch: Path) -> None:
+        resources = self.study.resources
+        # By default one trial waits at a time: workers would start one after another, and where trials are shorter than
+        # a start, a freed worker takes the waiting trial and the start is broken off, so the pool never fills.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.concurrent)
+        # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
+        tune.run(
+            self.trainable,
+            name=scratch.name,
+            storage_path=str(scratch.parent),
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+            resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+            search_alg=adapter,
+            scheduler=scheduler,
+            num_samples=-1,
+            max_concurrent_trials=self.concurrent,
+            reuse_actors=True,
+            stop=stopper,
+            max_failures=0,  # `_Adapter` hands a trial out again whose worker died
+            raise_on_failed_trial=False,
+            callbacks=[TrialEvents(pen)],
+            verbose=0,
+        )
+
+
+class _Adapter(Forgetful, Searcher):
+    """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        pen: Pen,
+        proposer: Proposer,
+        past: Sequence[TrialRecord],
+        retention: Retention,
+    ) -> None:
+        search = workers.study.search
+        super().__init__(metric=search.objective, mode=search.mode)
+        self._workers = workers
+        self._pen = pen
+        self._proposer = proposer
+        unfinished = [trial for trial in past if not trial.is_finished]
+        self._waiting = deque((trial.number, trial.config.model_dump(mode="json")) for trial in unfinished)
+        self._deaths: Counter[int] = Counter()
+        self._numbers: dict[str, int] = {}
+        self._configs: dict[int, dict[str, Any]] = {}
+        """Of running trials."""
+        self._epochs = {trial.number: len(trial.epochs) for trial in unfinished}
+        self._seconds = {trial.number: _training_seconds(trial) for trial in unfinished}
+        self._unsaved: set[int] = set()
+        """Running trials whose best weights are not on disk."""
+        self._retention = retention
+        self._failures: Counter[str] = Counter(trial.reason for trial in past if trial.state == "failed")
+        self._succeeded = any(trial.state in ("completed", "stopped") for trial in past)
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why going on is useless, in words: every trial so far failed, and all of them alike."""
+        if self._succeeded or len(self._failures) != 1:
+            return None
+        ((reason, count),) = self._failures.items()
+        return f"the first {count} trials all failed alike: {reason}" if count >= HOPELESS_FAILURES else None
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial as Ray's configuration; `FINISHED` when there is none."""
+        if self._waiting:
+            number, config = self._waiting.popleft()
+        else:
+            proposal = self._proposer.ask()
+            if proposal.events:
+                self._pen.write(*proposal.events)
+            if proposal.trial is None:
+                # A trial that runs may yet turn out infeasible and leave its place to another, or lose its worker.
+                return None if self._numbers else Searcher.FINISHED
+            number, config = proposal.trial.number, proposal.trial.config
+        self._numbers[trial_id] = number
+        self._configs[number] = config
+        search = self._workers.study.search
+        job = Job(
+            number=number,
+            config=config,
+            folder=str(self._workers.folder.trial_checkpoints(number).resolve()),
+            metric=search.objective,
+            cpus=self._workers.study.resources.cpus_per_trial,
+            memory=self._workers.study.resources.memory_per_trial,
+            images=len(self._workers.data.names),
+            data_fingerprint=self._workers.data.fingerprint,
+            cache_entry=self._workers.data.cache_entry,
+        )
+        return {"number": number, "job": job.to_json()}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Write one epoch down; epochs already known come again after a fault and are passed over."""
+        number = self._numbers[trial_id]
+        epoch = result["epoch"]
+        if result["outcome"]:
+            return
+        (self._unsaved.discard if result["weights_saved"] else self._unsaved.add)(number)
+        if epoch <= self._epochs.get(number, 0):
+            return
+        metrics = {name: result[name] for name in _METRICS}
+        self._pen.write(EpochEnded(number=number, epoch=epoch, metrics=metrics, warning=result["warning"]))
+        self._epochs[number] = epoch
+        self._seconds[number] = self._seconds.get(number, 0.0) + metrics["epoch_seconds"]
+        self._proposer.observe(number, epoch, metrics)
+        self._retention.observe(number, metrics)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Write the end of a trial down. Its last result comes here alone, not to `on_trial_result`."""
+        number = self._numbers[trial_id]
+        if error or result is None:
+            self._worker_died(number)
+        elif result["outcome"]:
+            self._finish(number, result["outcome"], result["reason"])
+        else:
+            self.on_trial_result(trial_id, result)
+            if number in self._unsaved:  # without weights it is worth nothing, and the others would end no better
+                self._pen.give_up(RecordError(unwritable(self._workers.folder, result["warning"])))
+            if result["completed"]:
+                self._finish(number, "completed", "")
+            else:
+                scheduler = self._workers.study.search.scheduler.name
+                self._finish(number, "stopped", f"{scheduler} at epoch {self._epochs[number]}")
+        del self._numbers[trial_id]
+
+    def _worker_died(self, number: int) -> None:
+        """Hand the trial out again, to go on from its checkpoint.
+
+        Not left to Ray Tune, which gives a trial up at once whose worker dies between the former trial and this one.
+        """
+        self._deaths[number] += 1
+        if self._deaths[number] > MAX_WORKER_DEATHS:
+            self._finish(number, "failed", f"its worker died {MAX_WORKER_DEATHS + 1} times (killed, or out of memory)")
+        else:
+            self._waiting.appendleft((number, self._configs[number]))
+
+    def stop_running(self, reason: str) -> None:
+        """Write down the trials that a spent budget stopped; those without an epoch are left for a later resume."""
+        for number in list(self._numbers.values()):
+            if self._epochs.get(number, 0) > 0 and number not in self._unsaved:
+                self._finish(number, "stopped", reason)
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the journal is the searcher's memory."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the searcher's memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the searcher's memory."""
+
+    def _finish(self, number: int, state: TrialState, reason: str) -> None:
+        duration = self._seconds.pop(number, 0.0)
+        self._configs.pop(number, None)
+        self._pen.write(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
+        self._proposer.finish(number, state)
+        self._retention.finish(number, state)
+        if state == "failed":
+            self._failures[reason] += 1
+        self._succeeded = self._succeeded or state in ("completed", "stopped")
+
+
+_METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
+
+
+def _training_seconds(trial: TrialRecord) -> float:
+    return sum(epoch["epoch_seconds"] for epoch in trial.epochs)

@@ -1,0 +1,257 @@
+"""The search: which configuration is the next trial, and when there is none."""
+
+import itertools
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from search_spaces.composition import compose
+from search_spaces.schema import StudyConfig
+from trainables.config import TrialConfig
+from trainables.errors import InfeasibleError
+from tuning.search.budget import Budget
+from tuning.search.grid import Grid
+from tuning.search.proposer import Proposal
+from tuning.search.searchers import Draw, make_searcher
+from tuning.search.space import Space
+from tuning.storage.journal import TrialFinished, TrialProposed, TrialState, canonical_json
+from tuning.storage.record import TrialRecord
+
+_RANDOM_DRAWS = 200
+"""Draws at random, after the searcher's own, before a space with continuous parameters counts as exhausted."""
+
+_INFEASIBLE_IN_A_ROW = 100
+"""Infeasible proposals after which the search gives up."""
+
+Check = Callable[[TrialConfig], dict[str, int]]
+"""Size of a configuration's model; raises InfeasibleError where it cannot be built."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A configuration that the study has not seen yet."""
+
+    draw: Draw
+    config: TrialConfig
+    hash: str
+    source: Literal["search", "first"]
+
+
+class Search:
+    """Proposes trials and learns from them; rebuilt from the record after any death.
+
+    With the same seed and the same order of questions and answers the proposals are the same: chance is renewed from
+    the seed and the number of proposals at every question. Not safe for use by several threads.
+    """
+
+    def __init__(
+        self,
+        study: StudyConfig,
+        data_fingerprint: str,
+        check: Check,
+        past: Sequence[TrialRecord] = (),
+        others: Sequence[TrialRecord] = (),
+        *,
+        earlier: Sequence[TrialRecord] = (),
+        stage: int = 0,
+        whole: StudyConfig | None = None,
+    ) -> None:
+        """Take up a search.
+
+        Args:
+            study: what to search and how.
+            data_fingerprint: of the images.
+            check: whether a configuration can be built.
+            past: every trial so far; those unfinished count as running and are the caller's to continue.
+            others: finished trials that are none of this search's (`tuning.search.warm_start`) to learn from besides.
+            earlier: trials of the study's rounds before this one: what they trained is not trained again.
+            stage: the round that trials are written down for.
+            whole: the study whose round this is; its parameters that do not vary here are written down, too.
+        """
+        self._study = study
+        self._stage = stage
+        self._whole = None if whole is None else Space(whole)
+        self._fingerprint = data_fingerprint
+        self._check = check
+        self._space = Space(study)
+        self._searcher = make_searcher(self._space)
+        self._firsts = deque(map(self._space.values_of, first_configurations(study)))
+        self._budget = Budget(study.search)
+        self._hashes = {trial.hash for trial in earlier}
+        self._tried: set[str] = set()
+        self._next_number = max((trial.number + 1 for trial in earlier), default=0)
+        self._proposals = 0
+        self._sizes: dict[int, tuple[int, ...]] = {}
+        self._infeasible_in_a_row: list[str] = []
+        self._exhausted: str | None = None
+        for index, trial in enumerate(others):
+            self._learn(-1 - index, trial)
+        for trial in past:
+            self._remember(trial)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why nothing more is proposed, in words; None while something may be."""
+        return self._budget.spent or self._budget.trials_spent or self._exhausted
+
+    @property
+    def target_reached(self) -> bool:
+        """Whether the whole study has what it wanted."""
+        return self._budget.target_reached
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why running trials, too, are to be stopped at once, in words; None while they may go on."""
+        return self._budget.spent
+
+    def ask(self) -> Proposal:
+        """The next new trial, with whatever infeasible ones were met before it."""
+        events: list[TrialProposed | TrialFinished] = []
+        while self.finish_reason is None:
+            candidate = self._next_candidate()
+            if candidate is None:
+                self._exhausted = "no configuration is left that was not tried"
+                break
+            try:
+                size = self._check(candidate.config)
+            except InfeasibleError as error:
+                events += self._set_aside(candidate, str(error))
+                continue
+            self._infeasible_in_a_row.clear()
+            trial = self._propose(candidate, size)
+            return Proposal((*events, trial), trial)
+        return Proposal(tuple(events), None)
+
+    def observe(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
+        """One epoch of a trial has ended."""
+        best = self._budget.observe(number, epoch, metrics[self._study.search.objective])
+        self._searcher.observe(number, epoch, best)
+
+    def finish(self, number: int, state: TrialState) -> None:
+        """A trial will not be trained any further."""
+        best = self._budget.finish(number, state)
+        self._searcher.finish(number, state, None if best is None else (best, *self._sizes.pop(number)))
+
+    def _remember(self, trial: TrialRecord) -> None:
+        """Take over a trial of an earlier driver."""
+        self._next_number = trial.number + 1
+        self._hashes.add(trial.hash)
+        if trial.source == "confirm":
+            return
+        self._start(trial.number, Draw(trial.params), trial.size)
+        for epoch, metrics in enumerate(trial.epochs, start=1):
+            self.observe(trial.number, epoch, metrics)
+        if trial.is_finished:
+            self.finish(trial.number, trial.state)
+        if trial.state == "infeasible" and trial.started_at is None:
+            self._infeasible_in_a_row.append(trial.reason)
+        else:
+            self._infeasible_in_a_row.clear()
+
+    def _learn(self, number: int, trial: TrialRecord) -> None:
+        """Tell the searcher of a trial that is none of this study's."""
+        second = self._study.search.second_objective
+        best = trial.best_metrics(self._study.search.ranking)
+        value = None if best is None else best[self._study.search.objective]
+        self._searcher.accept(number, Draw(trial.params), self._seed(0))
+        if value is not None:
+            self._searcher.observe(number, len(trial.epochs), value)
+        size = (trial.size[second],) if second is not None and second in trial.size else ()
+        self._searcher.finish(number, trial.state, None if value is None else (value, *size))
+
+    def _next_candidate(self) -> _Candidate | None:
+        """A configuration that the study has not seen; None when none can be found."""
+        while self._firsts:
+            candidate = self._if_new(Draw(self._firsts.popleft()), "first")
+            if candidate is not None:
+                return candidate
+        for draw in self._draws():
+            candidate = self._if_new(draw, "search")
+            if candidate is not None:
+                return candidate
+            self._searcher.reject(draw)
+        return None
+
+    def _draws(self) -> Iterator[Draw]:
+        """What the searcher proposes, then, where that was all tried before, whatever else there is."""
+        attempts = self._searcher.attempts
+        for attempt in itertools.islice(itertools.count(), attempts):
+            draw = self._searcher.draw(self._seed(attempt), attempt)
+            if draw is None:
+                return
+            yield draw
+        if self._space.is_discrete:
+            yield from map(Draw, Grid(self._space).shuffled(self._seed(0)))
+            return
+        for attempt in itertools.islice(itertools.count(attempts or 0), _RANDOM_DRAWS):
+            draw = self._searcher.draw(self._seed(attempt), attempt)
+            if draw is not None:
+                yield draw
+
+    def _if_new(self, draw: Draw, source: Literal["search", "first"]) -> _Candidate | None:
+        """The configuration that the values make; None if it was tried before or they make none."""
+        values = canonical_json(draw.values)
+        if values in self._tried:
+            return None
+        self._tried.add(values)  # whatever comes of it; composing and hashing costs fifty times this look-up
+        try:
+            config = compose(self._study, draw.values)
+        except InfeasibleError:
+            return None
+        fingerprint = config.canonical_hash(self._fingerprint)
+        return None if fingerprint in self._hashes else _Candidate(draw, config, fingerprint, source)
+
+    def _propose(self, candidate: _Candidate, size: dict[str, int]) -> TrialProposed:
+        number = self._next_number
+        self._next_number += 1
+        self._hashes.add(candidate.hash)
+        self._start(number, candidate.draw, size)
+        return TrialProposed(
+            number=number,
+            source=candidate.source,
+            stage=self._stage,
+            params=candidate.draw.values if self._whole is None else self._whole.values_of(candidate.config),
+            config=candidate.config.model_dump(mode="json"),
+            hash=candidate.hash,
+            size=size,
+        )
+
+    def _start(self, number: int, draw: Draw, size: Mapping[str, int]) -> None:
+        second = self._study.search.second_objective
+        self._sizes[number] = (size[second],) if second is not None and second in size else ()
+        self._searcher.accept(number, draw, self._seed(0))
+        self._budget.start(number)
+        self._proposals += 1
+
+    def _set_aside(self, candidate: _Candidate, reason: str) -> tuple[TrialProposed, TrialFinished]:
+        """Record an infeasible configuration; propose no more when there seems to be nothing else."""
+        trial = self._propose(candidate, {})
+        self.finish(trial.number, "infeasible")
+        self._infeasible_in_a_row.append(reason)
+        if len(self._infeasible_in_a_row) >= _INFEASIBLE_IN_A_ROW:
+            self._exhausted = _nothing_feasible(self._infeasible_in_a_row)
+        return trial, TrialFinished(number=trial.number, state="infeasible", reason=reason)
+
+    def _seed(self, attempt: int) -> int:
+        """A new one at every question, the same in an interrupted and an uninterrupted study."""
+        return int(np.random.SeedSequence((self._study.search.seed, self._proposals, attempt)).generate_state(1)[0])
+
+
+def first_configurations(study: StudyConfig) -> list[TrialConfig]:
+    """What is tried before the searcher chooses: the base configuration, then `search.first` over it.
+
+    Raises:
+        InfeasibleError: values that make no valid configuration.
+    """
+    return [compose(study, values) for values in ({}, *study.search.first)]
+
+
+def _nothing_feasible(reasons: Sequence[str]) -> str:
+    reason, count = Counter(reasons).most_common(1)[0]
+    return (
+        f"the last {len(reasons)} configurations proposed are all impossible; {count} of them because: {reason}. "
+        "Narrow the space so that more of it can be built; `tune-cli plan` shows what share can."
+    )

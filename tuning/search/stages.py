@@ -1,0 +1,147 @@
+"""Staged search: each round as a study of its own, made of the study file and what the rounds before it found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from search_spaces.composition import compose
+from search_spaces.schema import Parameter, StudyConfig, Value
+from trainables.config import TrialConfig
+from trainables.config.base import Config
+from tuning.storage.record import TrialRecord, rank_trials
+
+_Config = TypeVar("_Config", bound=Config)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One round; a search without stages is a single one."""
+
+    index: int
+    """Counted from 0."""
+    count: int
+    study: StudyConfig
+    """What the round alone searches: the others' parameters fixed, its own budget, its own images. No stages."""
+    past: tuple[TrialRecord, ...]
+    """The round's own trials so far, `params` without those that other rounds vary."""
+    earlier: tuple[TrialRecord, ...]
+    """Trials of the rounds before it."""
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial so far, be it the one of an earlier round that this one started from; None without any."""
+        return next(iter(_ranked(self)), None)
+
+    def __str__(self) -> str:
+        return f"stage {self.index + 1} of {self.count}"
+
+
+def stage_count(study: StudyConfig) -> int:
+    """Rounds of the study's search; 1 without `search.stages`."""
+    return max(1, len(study.search.stages))
+
+
+def make_stage(study: StudyConfig, index: int, trials: Sequence[TrialRecord] = ()) -> Stage:
+    """The round `index` after these trials of the study.
+
+    A round before it that has no result yet leaves everything as it is in the study file: what `plan` shows.
+    """
+    searched = [trial for trial in trials if trial.source != "confirm"]
+    if not study.search.stages:
+        return Stage(0, 1, study, tuple(searched), ())
+    base = study
+    for before in range(index):
+        base = _handed_on(base, _round(base, before, searched), study.search.stages[before].top)
+    return _round(base, index, searched)
+
+
+def _round(base: StudyConfig, index: int, searched: Sequence[TrialRecord]) -> Stage:
+    study = _study_of(base, index)
+    own = [trial for trial in searched if trial.stage == index]
+    past = [replace(trial, params=_only(study.space, trial.params)) for trial in own]
+    earlier = [trial for trial in searched if trial.stage < index]
+    return Stage(index, len(base.search.stages), study, tuple(past), tuple(earlier))
+
+
+def _study_of(base: StudyConfig, index: int) -> StudyConfig:
+    """The round's own study, given the base that the rounds before it have made."""
+    stage = base.search.stages[index]
+    data = _set(base.data, train_fraction=stage.train_fraction, image_size=stage.image_size)
+    search = base.search.model_copy(
+        update={
+            "stages": (),
+            "searcher": stage.searcher or base.search.searcher,
+            "scheduler": stage.scheduler or base.search.scheduler,
+            "trials": stage.trials,
+            "total_epochs": stage.total_epochs,
+            "patience": stage.patience,
+            "first": base.search.first if index == 0 else (),
+            "warm_start": base.search.warm_start if index == 0 else None,
+            "seed": base.search.seed + index,  # one seed would draw the same quantiles in every round
+            # On other images another accuracy can be reached.
+            "target": base.search.target if data == base.data else None,
+        }
+    )
+    return base.model_copy(
+        update={
+            "data": data,
+            "training": _set(base.training, max_epochs=stage.max_epochs),
+            "search": search,
+            "space": {path: base.space[path] for path in base.space if path in stage.parameters},
+        }
+    )
+
+
+def _handed_on(base: StudyConfig, stage: Stage, top: int) -> StudyConfig:
+    """The base after the round: its best values fixed, its ranges narrowed to its best trials."""
+    best = stage.best
+    if best is None or best not in stage.past:  # what it started from is still the best
+        fixed: dict[str, Any] = {}
+    else:
+        config = compose(base, best.params)
+        fixed = {section: getattr(config, section) for section in TrialConfig.model_fields}
+    space = _narrowed(base, stage, top) if top > 1 else {}
+    return base.model_copy(update={**fixed, "space": {**base.space, **space}})
+
+
+def _narrowed(base: StudyConfig, stage: Stage, top: int) -> dict[str, Parameter]:
+    """The round's parameters, each between the neighbours of what the best `top` trials have for it."""
+    ranked = rank_trials(stage.past, base.search.ranking)
+    narrowed = {}
+    for path, parameter in stage.study.space.items():
+        good, tried = _values(path, parameter, ranked[:top]), _values(path, parameter, ranked)
+        if good:
+            narrowed[path] = _around(parameter, good, tried)
+    return narrowed
+
+
+def _values(path: str, parameter: Parameter, trials: Sequence[TrialRecord]) -> list[Any]:
+    """What the trials have for the parameter, as far as it could have it: the base may lie outside of its range."""
+    values = (trial.params[path] for trial in trials if path in trial.params)
+    return [value for value in values if parameter.has(value)]
+
+
+def _around(parameter: Parameter, good: list[Any], tried: list[Any]) -> Parameter:
+    if parameter.choices is not None:
+        return parameter.model_copy(update={"choices": [choice for choice in parameter.choices if choice in good]})
+    below = [value for value in tried if value < min(good)]
+    above = [value for value in tried if value > max(good)]
+    low, high = max(below, default=parameter.low), min(above, default=parameter.high)
+    return parameter.model_copy(update={"low": low, "high": high})
+
+
+def _ranked(stage: Stage) -> list[TrialRecord]:
+    """The round's trials and, if it was trained before, what the round started from: best first."""
+    start = compose(stage.study, {})
+    return rank_trials(
+        [*(trial for trial in stage.earlier if trial.config == start), *stage.past], stage.study.search.ranking
+    )
+
+
+def _only(space: dict[str, Parameter], params: dict[str, Value]) -> dict[str, Value]:
+    return {path: value for path, value in params.items() if path in space}
+
+
+def _set(config: _Config, **values: Any) -> _Config:
+    """The configuration with those of the values that are not None."""
+    return config.model_copy(update={name: value for name, value in values.items() if value is not None})

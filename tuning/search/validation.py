@@ -1,0 +1,92 @@
+"""Searcher, scheduler and space that do not go together."""
+
+from collections.abc import Iterator
+
+from search_spaces.schema import StudyConfig
+from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, NoSchedulerConfig, RandomConfig
+from trainables.errors import InputError
+from tuning.search.space import Space
+from tuning.search.stages import make_stage, stage_count
+
+
+def check_search(study: StudyConfig) -> None:
+    """Refuse, before anything is started, what cannot work or would not do what it says.
+
+    Raises:
+        InputError: every problem, one a line, each with what would be right.
+    """
+    problems = list(_problems(study))
+    if problems:
+        raise InputError("\n".join(problems))
+
+
+def _problems(study: StudyConfig) -> Iterator[str]:
+    yield from _second_objective_problems(study)
+    yield from _budget_problems(study)
+    for index in range(stage_count(study)):
+        stage = make_stage(study, index)
+        for problem in (*_searcher_problems(Space(stage.study)), *_round_problems(stage.study)):
+            yield f"search.stages[{index}]: {problem}" if study.search.stages else problem
+
+
+def _searcher_problems(space: Space) -> Iterator[str]:
+    match space.study.search.searcher:
+        case GridConfig():
+            for path, domain in space.domains.items():
+                if domain.values is None:
+                    yield f"space.{path}: a grid needs values to count; give step or choices, or another searcher"
+        case GpConfig():
+            yield from _conditional(space, "gp")
+        case CmaEsConfig():
+            yield from _conditional(space, "cma_es")
+            yield from _not_numbers(space)
+
+
+def _conditional(space: Space, searcher: str) -> Iterator[str]:
+    for path, parameter in space.study.space.items():
+        if parameter.when:
+            yield (
+                f"space.{path}: has `when`, and {searcher} needs every parameter in every trial; use tpe, random or "
+                "grid, or take the condition out"
+            )
+
+
+def _not_numbers(space: Space) -> Iterator[str]:
+    numbers = 0
+    for path, parameter in space.study.space.items():
+        if parameter.choices is not None:
+            yield f"space.{path}: has choices, and cma_es searches ranges of numbers; give low and high, or use tpe"
+        elif not space.domains[path].distribution.single():
+            numbers += 1
+    if numbers < 2:
+        yield f"search.searcher: cma_es needs at least 2 ranges of numbers, the space has {numbers}; use tpe or gp"
+
+
+def _second_objective_problems(study: StudyConfig) -> Iterator[str]:
+    search = study.search
+    if search.second_objective is None:
+        return
+    if not isinstance(search.scheduler, NoSchedulerConfig):
+        yield (
+            f"search.scheduler: {search.scheduler.name} ranks trials by one objective, and with second_objective it "
+            "would stop small models for being less accurate; give scheduler: none"
+        )
+    if isinstance(search.searcher, CmaEsConfig):
+        yield "search.searcher: cma_es knows one objective; use nsga2 or tpe with second_objective"
+
+
+def _budget_problems(study: StudyConfig) -> Iterator[str]:
+    trials, top = study.search.trials_in_all, study.confirm.top
+    if top > trials:
+        yield f"confirm.top: {top} is more than search.trials, {trials}; only trials of the search can be confirmed"
+
+
+def _round_problems(study: StudyConfig) -> Iterator[str]:
+    trials, first = study.search.trials, len(study.search.first)
+    if study.search.warm_start is not None and isinstance(study.search.searcher, GridConfig | RandomConfig):
+        yield f"search.warm_start: {study.search.searcher.name} learns nothing from trials; use tpe, or leave it out"
+    if first + 1 > trials:
+        yield (
+            f"search.first: {first} configurations and the base make {first + 1} trials, search.trials is {trials}; "
+            f"give at least {first + 1}"
+        )

@@ -1,0 +1,1 @@
+"""Which trial wins, how sure that is, and what becomes of it."""

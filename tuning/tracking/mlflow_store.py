@@ -1,0 +1,272 @@
+"""The one file that imports MLflow: connecting, runs, batches, documents, models."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# Set before the import, which reads the first; they hold for this process and what it starts.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+# MLflow's own retry repeats a `create run` that timed out, which may have been carried out: a duplicate. We retry
+# ourselves and look first.
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+
+import mlflow
+import mlflow.artifacts
+import mlflow.pytorch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # remarks on MLflow's own type hints
+    import mlflow.pyfunc  # what save_model would import later, in the middle of a study
+import numpy as np
+from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, RunTag, ViewType
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
+from torch import nn
+
+import trainables
+from trainables.errors import TuneError
+from tuning.tracking.state import masked
+from tuning.tracking.translator import STUDY_TAG, TRIAL_TAG, Point, RunStatus
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("alembic").setLevel(logging.ERROR)
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs the traceback of what it also raises
+
+_MODEL_NEEDS = ("torch", "torchvision", "numpy", "pydantic")
+"""What a logged model's code imports; naming it spares MLflow five seconds of finding out."""
+_REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
+
+
+class TrackingError(TuneError):
+    """MLflow did not take or give something."""
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        """`refused`: MLflow answered that the request itself is at fault; trying again will not help."""
+        super().__init__(message)
+        self.refused = refused
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run that carries the study's tag."""
+
+    run_id: str
+    number: int | None
+    """Trial; None for the study's own run."""
+    started_ms: int
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A model's version by its alias or number."""
+
+    name: str
+    alias: str | None = None
+    version: str = ""
+
+
+class Store:
+    """One MLflow address. Every method raises `TrackingError` and nothing else of MLflow's."""
+
+    def __init__(self, uri: str) -> None:
+        """Remember the address; nothing is contacted yet."""
+        self.uri = uri
+
+    @contextmanager
+    def _client(self) -> Iterator[mlflow.MlflowClient]:
+        try:
+            yield mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        except MlflowException as error:
+            raise TrackingError(self._in_one_line(error), refused=error.error_code in _REFUSALS) from error
+        except Exception as error:  # MLflow lets errors of requests, SQLAlchemy and the file system through
+            raise TrackingError(self._in_one_line(error)) from error
+
+    def _in_one_line(self, error: BaseException) -> str:
+        """What was at the bottom of it, without passwords: MLflow's messages repeat the address, or go on with SQL."""
+        while (deeper := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
+            error = deeper
+        text = str(error).replace(self.uri, masked(self.uri))
+        if password := urlsplit(self.uri).password:
+            text = text.replace(password, "***")
+        lines = [line for line in text.splitlines() if line.strip()]
+        return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+    def ping(self) -> None:
+        """Return if MLflow answers."""
+        with self._client() as client:
+            client.search_experiments(max_results=1)
+
+    def experiment(self, name: str, artifact_location: str | None) -> str:
+        """Id of the experiment `name`, created if need be."""
+        with self._client() as client:
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                try:
+                    return str(client.create_experiment(name, artifact_location))
+                except MlflowException as error:
+                    # Another study may have created it in between.
+                    found = client.get_experiment_by_name(name)
+                    if found is None:
+                        raise error
+            return _active(found)
+
+    def find_runs(self, experiment_id: str, study_id: str) -> list[FoundRun]:
+        """Every run of the study, oldest first."""
+        found: list[FoundRun] = []
+        token: str | None = None
+        with self._client() as client:
+            while True:
+                page = client.search_runs(
+                    [experiment_id],
+                    f"tags.`{STUDY_TAG}` = '{study_id}'",
+                    ViewType.ACTIVE_ONLY,
+                    max_results=1000,
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+                found += [_found(run) for run in page]
+                token = page.token
+                if not token:
+                    return found
+
+    def check_active(self, run_id: str) -> None:
+        """Raise unless the run is there and not deleted."""
+        with self._client() as client:
+            run = client.get_run(run_id)
+        if run.info.lifecycle_stage != "active":
+            raise TrackingError(f"MLflow's run {run_id} was deleted")
+
+    def create_run(self, experiment_id: str, name: str, started: float, tags: Mapping[str, str]) -> str:
+        """Create a run and return its id."""
+        with self._client() as client:
+            run = client.create_run(experiment_id, start_time=_ms(started), tags=dict(tags), run_name=name)
+            return str(run.info.run_id)
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete a run (MLflow keeps it restorable)."""
+        with self._client() as client:
+            client.delete_run(run_id)
+
+    def write(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
+        """Add all of it; what is there already stays as it is. MLflow's client cuts it into batches."""
+        with self._client() as client:
+            client.log_batch(
+                run_id,
+                metrics=[Metric(point.key, point.value, _ms(point.time), point.step) for point in metrics],
+                params=[Param(key, value) for key, value in params.items()],
+                tags=[RunTag(key, value) for key, value in tags.items()],
+            )
+
+    def set_status(self, run_id: str, status: RunStatus, ended: float | None) -> None:
+        """Set a run's status, and the time it ended if it did."""
+        with self._client() as client:
+            if ended is None:
+                client.update_run(run_id, status=status)
+            else:
+                client.set_terminated(run_id, status=status, end_time=_ms(ended))
+
+    def write_document(self, run_id: str, path: str, text: str) -> None:
+        """Upload `text` as the artifact `path` of a run, in place of what was there."""
+        with self._client() as client:
+            client.log_text(run_id, text, path)
+
+    def find_model(self, experiment_id: str, run_id: str) -> str | None:
+        """Id of the complete model that `run_id` logged, if there is one."""
+        with self._client() as client:
+            models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
+            return next((str(model.model_id) for model in models if str(model.status) == "READY"), None)
+
+    def log_model(self, experiment_id: str, run_id: str, name: str, params: Mapping[str, str], files: Path) -> str:
+        """Upload the model that `save_model` wrote to `files` as an outcome of `run_id`; returns the model's id."""
+        with self._client() as client:
+            model = client.create_logged_model(
+                experiment_id, name, run_id, params=dict(params), model_type="classifier"
+            )
+            description = Model.load(str(files))
+            description.model_id, description.run_id = model.model_id, run_id
+            description.artifact_path = model.artifact_location
+            description.save(str(files / "MLmodel"))
+            client.log_model_artifacts(model.model_id, str(files))
+            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+            client.finalize_logged_model(model.model_id, "READY")
+            return str(model.model_id)
+
+    def register(self, name: str, model_id: str, run_id: str, alias: str, tags: Mapping[str, str]) -> str:
+        """Register a logged model as the next version of `name`, unless it is one, and point `alias` at it."""
+        with self._client() as client:
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name)
+            versions = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")
+            # Not models:/ID, which MLflow would look up at this process's default address.
+            source = client.get_logged_model(model_id).artifact_location
+            known = next((found for found in versions if found.source == source), None)
+            if known is None:
+                known = client.create_model_version(name, source, run_id, dict(tags), model_id=model_id)
+            client.set_registered_model_alias(name, alias, known.version)
+            return str(known.version)
+
+    def download(self, model: RegisteredModel, path: str, destination: Path) -> Path:
+        """Fetch the file `path` of a registered model into the folder `destination`/VERSION.
+
+        An alias moves on; whoever was given the file before keeps what it was.
+        """
+        with self._client() as client:
+            number = model.version
+            if model.alias is not None:
+                number = str(client.get_model_version_by_alias(model.name, model.alias).version)
+            folder = destination / number
+            folder.mkdir(parents=True, exist_ok=True)
+            # Not models:/NAME@ALIAS, which MLflow would look up at this process's default address.
+            source = client.get_model_version_download_uri(model.name, number)
+            local = mlflow.artifacts.download_artifacts(
+                f"{source}/{path}", dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
+            )
+            return Path(local)
+
+
+def save_model(
+    folder: Path, module: nn.Module, example: NDArray[np.float32], classes: int, extra_files: Sequence[Path]
+) -> None:
+    """Write an MLflow model: pickled module with its code, signature (any number of images), input example."""
+    images = TensorSpec(np.dtype(np.float32), (-1, *example.shape[1:]), name=None)
+    scores = TensorSpec(np.dtype(np.float32), (-1, classes))
+    mlflow.pytorch.save_model(
+        module,
+        str(folder),
+        signature=ModelSignature(Schema([images]), Schema([scores])),
+        input_example=example,
+        serialization_format="pickle",
+        code_paths=[str(Path(trainables.__file__).parent)],
+        pip_requirements=[f"{name}=={version(name)}" for name in _MODEL_NEEDS],
+        extra_files=[str(path) for path in extra_files],
+    )
+
+
+def _active(experiment: Experiment) -> str:
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow's experiment {experiment.name} was deleted; bring it back with "
+            f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`",
+        )
+    return str(experiment.experiment_id)
+
+
+def _found(run: Any) -> FoundRun:
+    number = run.data.tags.get(TRIAL_TAG)
+    return FoundRun(run.info.run_id, None if number is None else int(number), run.info.start_time)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,131 @@
+"""Is MLflow there? Asked once, before anything expensive starts. A SQLite database that is not there is made."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from trainables.errors import InputError
+from tuning.tracking.mlflow_store import Store, TrackingError
+from tuning.tracking.state import masked
+
+_ANSWER_SECONDS = 10.0
+"""Within this a server has to answer before a study starts."""
+_CREATE_SECONDS = 60.0
+"""Within this a new SQLite database is ready; 1.4 s on two idle cores."""
+_SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
+
+
+def check_reachable(uri: str) -> None:
+    """Ask MLflow for something small. A SQLite database that can be read but not written to now will do: the journal
+    waits for it.
+
+    Raises:
+        InputError: no answer, or none that MLflow would give; says the address and what to do.
+    """
+    if uri.startswith("sqlite:"):
+        problem = _problem_with_file(uri) or _within(_CREATE_SECONDS, lambda: _ping_file(uri))
+    elif uri.startswith(_SERVERS):
+        problem = _within(_ANSWER_SECONDS, Store(uri).ping)
+    else:
+        problem = "it is neither a server nor a database"
+    if problem is not None:
+        raise InputError(
+            f"MLflow at {masked(uri) or 'an empty address'} cannot be used: {problem}. Start the server, or give "
+            "another address with --tracking-uri or MLFLOW_TRACKING_URI, for example http://127.0.0.1:5000 or "
+            "sqlite:///mlflow.db"
+        )
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite address; None if it names another database, memory, or a file with SQLite's options."""
+    path = urlsplit(uri).path.removeprefix("/")
+    if not uri.startswith("sqlite:") or not path or path.startswith((":", "file:")):
+        return None
+    return Path(path)
+
+
+def ensure_database(uri: str) -> None:
+    """Create the SQLite database of `uri` unless it is there, all of it or nothing.
+
+    MLflow builds its tables in 80 steps that a kill in between leaves half done, and then refuses the file for ever;
+    so they are built elsewhere and put in place in one step.
+
+    Raises:
+        TrackingError: MLflow could not build it.
+        OSError: the folder takes no file.
+    """
+    path = sqlite_file(uri)
+    if path is None or path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        built = Path(temporary) / "mlflow.db"
+        Store(f"sqlite:///{built}").ping()
+        # A copy, for this process goes on holding the one that was built, and closing that would drop our own locks.
+        arriving = path.with_name(f".{path.name}.{os.getpid()}")
+        shutil.copyfile(built, arriving)
+    with suppress(FileExistsError):  # another study was faster
+        os.link(arriving, path)
+    arriving.unlink()
+
+
+def _ping_file(uri: str) -> None:
+    try:
+        ensure_database(uri)
+    except OSError as error:
+        raise TrackingError(f"the database cannot be created ({error})") from error
+    path = sqlite_file(uri)
+    if path is None or not _is_locked(path):
+        Store(uri).ping()
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        _read(path)
+    except sqlite3.OperationalError as error:
+        return "locked" in str(error)
+    return False
+
+
+def _problem_with_file(uri: str) -> str | None:
+    """What is wrong with the file, in words, sooner than MLflow, which tries ten times over 100 s."""
+    path = sqlite_file(uri)
+    if path is None or not path.exists():
+        return None
+    try:
+        _read(path)
+    except sqlite3.OperationalError as error:
+        return None if "locked" in str(error) else f"the file cannot be read ({error})"
+    except sqlite3.DatabaseError as error:
+        return f"the file is no SQLite database ({error})"
+    return None
+
+
+def _read(path: Path) -> None:
+    """Not in read-only mode: the first to read after a kill in mid-transaction has to roll that back."""
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _within(seconds: float, action: Callable[[], None]) -> str | None:
+    """Run `action` in a thread of its own; None when it succeeded in time, else what went wrong."""
+    problems: list[str] = []
+
+    def run() -> None:
+        try:
+            action()
+        except TrackingError as error:
+            problems.append(str(error))
+
+    thread = threading.Thread(target=run, name="mlflow-check", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        return f"no answer within {seconds:.0f} s"
+    return problems[0] if problems else None

@@ -1,0 +1,261 @@
+"""From journal events to what each MLflow run should hold. Pure: the same events always give the same updates."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import yaml
+
+from search_spaces.schema import StudyConfig
+from tuning.storage.journal import (
+    ChampionLogged,
+    ChampionPicked,
+    EpochEnded,
+    Event,
+    StudyEnded,
+    StudyOpened,
+    TestOpened,
+    TrialFinished,
+    TrialProposed,
+    TrialStarted,
+    TrialState,
+    canonical_json,
+)
+
+RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+PARENT = -1
+"""Stands for the study's own run where trials stand by their number."""
+
+STUDY_TAG, TRIAL_TAG = "tune.study_id", "tune.trial"
+_PARENT_RUN_TAG = "mlflow.parentRunId"
+
+_TRIAL_STATUS: dict[TrialState, RunStatus] = {
+    "completed": "FINISHED",
+    "stopped": "FINISHED",
+    "failed": "FAILED",
+    "infeasible": "KILLED",
+}
+_STUDY_STATUS: dict[str, RunStatus] = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+_LONGEST_TAG = 5000
+"""Characters; MLflow's own limit since its first version."""
+
+
+class Point(NamedTuple):
+    """One metric value."""
+
+    key: str
+    value: float
+    step: int
+    time: float
+    """Seconds since 1970: the event's, never the moment of writing, so that writing twice writes the same."""
+
+
+@dataclass
+class RunUpdate:
+    """What to add to one run; later settings replace earlier ones of the same key."""
+
+    name: str = ""
+    """Of a run that begins here; empty for one that exists."""
+    started: float = 0.0
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[Point] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    status: RunStatus | None = None
+    ended: float | None = None
+
+
+@dataclass
+class _OpenTrial:
+    """What must be remembered of a trial until it finishes."""
+
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """As `tuning.storage.record` folds them: a repeated epoch takes the place of the first and of all after it."""
+    written: dict[tuple[int, str], float] = field(default_factory=dict)
+    """Epoch and metric to the last value that was passed on."""
+
+
+class Translator:
+    """Reads a journal from its first event on, in pieces of any length."""
+
+    def __init__(self) -> None:
+        """Begin before the first event."""
+        self.name = ""
+        self.study_id = ""
+        self.documents: dict[str, str] = {}
+        """Artifacts of the study's run as they should be now: path to text."""
+        self._updates: dict[int, RunUpdate] = {}
+        self._params: dict[str, str] = {}
+        self._study: StudyConfig | None = None
+        self._open: dict[int, _OpenTrial] = {}
+        self._best: float | None = None
+        self._data: Any = None
+        """What the latest trials see: only trials on the same images can be compared."""
+        self._finished = 0
+        self._tests = 0
+
+    def translate(self, events: Iterable[Event]) -> dict[int, RunUpdate]:
+        """Updates by trial number, and by `PARENT` for the study, that these next events ask for."""
+        self._updates = {}
+        for event in events:
+            self._read(event)
+        return self._updates
+
+    def _read(self, event: Event) -> None:
+        match event:
+            case StudyOpened():
+                self._study_opened(event)
+            case TrialProposed():
+                self._trial_proposed(event)
+            case TrialStarted():
+                self._update(event.number).status = "RUNNING"
+            case EpochEnded():
+                self._epoch_ended(event)
+            case TrialFinished():
+                self._trial_finished(event)
+            case StudyEnded():
+                self._study_ended(event)
+            case ChampionPicked():
+                self._update(PARENT).tags |= {
+                    "champion.picked": str(event.number),
+                    "champion.reason": event.reason[:_LONGEST_TAG],
+                }
+            case ChampionLogged():
+                self._update(PARENT).tags |= {
+                    "champion.trial": str(event.number),
+                    "champion.model_uri": event.model_uri,
+                }
+                self._update(event.number).tags["model_uri"] = event.model_uri
+            case TestOpened():
+                self._test_opened(event)
+
+    def _update(self, number: int) -> RunUpdate:
+        return self._updates.setdefault(number, RunUpdate())
+
+    def _study_opened(self, event: StudyOpened) -> None:
+        update = self._update(PARENT)
+        params = flatten(event.study)
+        if not self.study_id:
+            self._study_begins(event, params)
+            update.name, update.started, update.params = self.name, event.time, params
+        update.status = "RUNNING"
+        # MLflow's parameters cannot change; what a later driver changed (more trials, more time) becomes a tag.
+        changed = {key: value for key, value in params.items() if self._params.get(key) != value}
+        update.tags |= {f"changed.{key}": value for key, value in changed.items()}
+        update.tags |= {
+            STUDY_TAG: self.study_id,
+            "tune.version": event.version,
+            "data.fingerprint": event.data_fingerprint,
+            "state": "running",
+        }
+        self.documents["study.yaml"] = yaml.safe_dump(event.study, sort_keys=False, allow_unicode=True)
+
+    def _study_begins(self, event: StudyOpened, params: dict[str, str]) -> None:
+        self._study = StudyConfig.model_validate(event.study)
+        self._params = params
+        self.name = self._study.name
+        # Equal for every reader of this journal, different for another study of the same name.
+        self.study_id = hashlib.sha256(event.model_dump_json().encode()).hexdigest()[:16]
+
+    def _trial_proposed(self, event: TrialProposed) -> None:
+        update = self._update(event.number)
+        update.name = f"{self.name}-{event.number:04d}"
+        update.started = event.time
+        update.params |= {path: _text(value) for path, value in event.params.items()}
+        update.params.setdefault("training.seed", _text(event.config.get("training", {}).get("seed", 0)))
+        update.metrics += [Point(f"size.{key}", value, 0, event.time) for key, value in event.size.items()]
+        update.tags |= {
+            STUDY_TAG: self.study_id,
+            TRIAL_TAG: str(event.number),
+            "state": "proposed",
+            "source": event.source,
+            "config_hash": event.hash,
+        }
+        if self._study is not None and self._study.search.stages:
+            update.tags["stage"] = str(event.stage + 1)
+        if event.config.get("data") != self._data:  # a round on other images, where another accuracy can be reached
+            self._data, self._best = event.config.get("data"), None
+        self._open[event.number] = _OpenTrial()
+
+    def _epoch_ended(self, event: EpochEnded) -> None:
+        trial = self._open.setdefault(event.number, _OpenTrial())
+        trial.epochs[event.epoch - 1 :] = [dict(event.metrics)]
+        update = self._update(event.number)
+        for key, value in event.metrics.items():
+            # A trial that went on from a checkpoint repeats epochs; equal numbers are written once.
+            if trial.written.get((event.epoch, key)) != value:
+                trial.written[event.epoch, key] = value
+                update.metrics.append(Point(key, value, event.epoch, event.time))
+
+    def _trial_finished(self, event: TrialFinished) -> None:
+        trial = self._open.pop(event.number, _OpenTrial())
+        update = self._update(event.number)
+        update.status, update.ended = _TRIAL_STATUS[event.state], event.time
+        update.tags |= {"state": event.state, "reason": event.reason[:_LONGEST_TAG]}
+        update.metrics.append(Point("duration_s", event.duration_s, 0, event.time))
+        best = self._best_epoch(trial.epochs)
+        if best is not None:
+            epoch, value = best
+            update.metrics.append(Point(f"best_{self._objective}", value, epoch, event.time))
+            if event.state in ("completed", "stopped"):
+                self._best = value if self._best is None else self._better(value, self._best)
+        self._finished += 1
+        if self._best is not None:
+            point = Point(f"best_{self._objective}", self._best, self._finished, event.time)
+            self._update(PARENT).metrics.append(point)
+
+    def _study_ended(self, event: StudyEnded) -> None:
+        update = self._update(PARENT)
+        update.status, update.ended = _STUDY_STATUS[event.state], event.time
+        update.tags |= {"state": event.state, "reason": event.reason[:_LONGEST_TAG]}
+        for number in self._open:
+            unfinished = self._update(number)
+            unfinished.status, unfinished.ended = "KILLED", event.time
+
+    def _test_opened(self, event: TestOpened) -> None:
+        self._tests += 1
+        points = [
+            Point(f"test_{key}", float(event.report[key]), self._tests, event.time)
+            for key in ("accuracy", "n")
+            if key in event.report
+        ]
+        for number in (PARENT, event.number):
+            self._update(number).metrics += points
+            self._update(number).tags["test.openings"] = str(self._tests)
+        self.documents[f"test_{self._tests}.json"] = json.dumps({"trial": event.number} | event.report, indent=1)
+
+    @property
+    def _objective(self) -> str:
+        assert self._study is not None, "a journal begins with study_opened"
+        return self._study.search.objective
+
+    def _better(self, first: float, second: float) -> float:
+        assert self._study is not None, "a journal begins with study_opened"
+        return max(first, second) if self._study.search.mode == "max" else min(first, second)
+
+    def _best_epoch(self, epochs: list[dict[str, float]]) -> tuple[int, float] | None:
+        """Epoch, counted from 1, and value."""
+        assert self._study is not None, "a journal begins with study_opened"
+        epoch = self._study.search.ranking.best_epoch(epochs)
+        return None if epoch is None else (epoch, epochs[epoch - 1][self._objective])
+
+
+def child_tags(parent_run_id: str) -> dict[str, str]:
+    """Tags that put a run under its parent in MLflow's UI."""
+    return {_PARENT_RUN_TAG: parent_run_id}
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as `section.field` to text, as MLflow's parameters need them."""
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = _text(value)
+    return flat
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
