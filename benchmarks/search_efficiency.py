@@ -16,11 +16,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ray.tune.schedulers import TrialScheduler
-
 from benchmarks.digits_table import TABLE
 from search_spaces.schema import StudyConfig
-from tuning.execution.schedulers import NumberedScheduler, make_scheduler
+from tuning.execution.schedulers import Scheduler, make_scheduler
 from tuning.search.search import Search
 from tuning.storage.journal import TrialProposed, canonical_json
 
@@ -56,13 +54,6 @@ class Replay:
     """In epochs of one worker."""
 
 
-@dataclass(frozen=True)
-class RayTrial:
-    """What of Ray's trials the scheduler looks at."""
-
-    config: dict[str, int]
-
-
 def replay(table: Table, searcher: str, scheduler: str, seed: int, workers: int) -> Replay:
     """Search with workers that all take one unit of time an epoch."""
     options = {"searcher": searcher, "scheduler": scheduler, "seed": seed, "trials": len(table.curves)}
@@ -73,7 +64,6 @@ def replay(table: Table, searcher: str, scheduler: str, seed: int, workers: int)
     trials = epochs = now = 0
     while True:
         while len(running) < workers and (proposed := search.ask().trial) is not None:
-            rule.on_trial_add(None, RayTrial({"number": proposed.number}))
             heapq.heappush(running, (now + 1, next(order), 1, proposed))
             trials += 1
         if not running:
@@ -87,14 +77,13 @@ def replay(table: Table, searcher: str, scheduler: str, seed: int, workers: int)
             heapq.heappush(running, (now + 1, next(order), epoch + 1, proposed))
 
 
-def report(search: Search, rule: NumberedScheduler, number: int, epoch: int, curve: list[float]) -> bool:
+def report(search: Search, rule: Scheduler, number: int, epoch: int, curve: list[float]) -> bool:
     """Tell search and scheduler of an epoch in the order in which Ray does; whether the trial goes on."""
-    trial, last = RayTrial({"number": number}), epoch == len(curve)
-    result = {"epoch": epoch, "val_accuracy": curve[epoch - 1]}
-    goes_on = not last and rule.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE
-    search.observe(number, epoch, result)
+    last = epoch == len(curve)
+    goes_on = not rule.report(number, epoch, curve[epoch - 1]) and not last
+    search.observe(number, epoch, {"val_accuracy": curve[epoch - 1]})
     if not goes_on:
-        rule.on_trial_complete(None, trial, result)
+        rule.end(number)
         search.finish(number, "completed" if last else "stopped")
     return goes_on
 

@@ -10,7 +10,15 @@ from cli.options import Json, Set, StudyFile
 
 if TYPE_CHECKING:
     from search_spaces.schema import StudyConfig
-    from tuning.planning.plan import Plan, PlannedParameter, PlannedStage, PlannedTime, PlannedTrial, Seconds
+    from tuning.planning.plan import (
+        Plan,
+        PlannedEpochs,
+        PlannedParameter,
+        PlannedStage,
+        PlannedTime,
+        PlannedTrial,
+        Seconds,
+    )
 
 
 Calibrate = Annotated[
@@ -49,9 +57,7 @@ def plan(file: StudyFile, set_: Set = None, json: Json = False, calibrate: Calib
 def _print(study: "StudyConfig", made: "Plan") -> None:
     search = study.search
     how = (
-        f"{len(made.stages)} stages"
-        if made.stages
-        else f"{search.searcher.name} proposes, {search.scheduler.name} stops"
+        f"{len(made.stages)} stages" if made.stages else _how(search.searcher.name, search.scheduler.name, made.epochs)
     )
     print(f"study {study.name}: {made.trials} trials, {how}\n")
     _print_table(("parameter", "values", ""), [_parameter_row(parameter) for parameter in made.parameters])
@@ -72,6 +78,14 @@ def _print(study: "StudyConfig", made: "Plan") -> None:
     print(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
     if made.time is not None:
         _print_time(made.time)
+
+
+def _how(searcher: str, scheduler: str, epochs: "PlannedEpochs") -> str:
+    if scheduler == "none":
+        return f"{searcher} proposes, no early stopping"
+    if not epochs.rungs:
+        return f"{searcher} proposes, {scheduler} stops nothing (its first rung is at or past epoch {epochs.a_trial})"
+    return f"{searcher} proposes, {scheduler} stops"
 
 
 def _print_table(heading: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
@@ -105,7 +119,7 @@ def _stage_row(stage: "PlannedStage") -> tuple[str, ...]:
     of = stage.cardinality if isinstance(stage.cardinality, str) else f"{stage.cardinality:,}"
     images = [f"{stage.image_size} pixels"] if stage.image_size is not None else []
     images += [f"{100 * stage.train_fraction:g} % of the images"] if stage.train_fraction < 1.0 else []
-    how = ", ".join((f"{stage.searcher} proposes, {stage.scheduler} stops", *images))
+    how = ", ".join((_how(stage.searcher, stage.scheduler, stage.epochs), *images))
     epochs = stage.epochs.most if stage.epochs.expected is None else stage.epochs.expected
     return str(stage.stage), str(stage.trials), of, str(epochs), ", ".join(stage.parameters), how
 

@@ -1,4 +1,4 @@
-"""What Ray Tune calls while it runs trials, besides the searcher: starts, ends, and whether to stop altogether."""
+"""What Ray Tune calls while it runs trials, besides the searcher: starts, early stopping, and the end of all trials."""
 
 import threading
 import time
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ray import tune
-from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from tuning.execution.schedulers import Scheduler
 from tuning.storage.journal import TrialStarted
 from tuning.storage.lock import heartbeat
 from tuning.storage.paths import StudyFolder
@@ -15,65 +16,50 @@ from tuning.storage.recorder import Pen
 
 _HEARTBEAT_SECONDS = 2.0
 
-REMEMBERED = 32
-"""So many trials begin before Ray Tune forgets one that is over: it asks nothing more about it by then."""
 
-
-class Forgetful:
-    """Leaves nothing of itself in Ray Tune's snapshots of the experiment, which are never read back."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class TrialEvents(Forgetful, TrialProgressCallback):
-    """Writes down when a worker takes a trial up.
-
-    In place of Ray Tune's own callback for progress, which keeps every trial and its last result and prints nothing.
-    """
+class TrialEvents(tune.Callback):
+    """Writes down when a worker takes a trial up."""
 
     def __init__(self, pen: Pen) -> None:
-        super().__init__()
         self._pen = pen
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Ray Tune."""
         self._pen.write(TrialStarted(number=trial.config["number"]))
 
-    def log_result(self, trial: Any, result: dict[str, Any], error: bool = False) -> None:
-        """Nothing: the terminal follows the journal."""
 
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Free what Ray Tune needs no more: six queues for each of the trial's metrics."""
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+class EarlyStopping(FIFOScheduler):
+    """Ray Tune's scheduler: asks the study's own after each epoch."""
+
+    def __init__(self, scheduler: Scheduler, objective: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as Ray left it
+        self._scheduler = scheduler
+        self._objective = objective
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """No trial: none is ever paused, and Ray starts those that wait, in order, without being asked to.
+
+        One named here would take the next free worker and call off the start of the worker that it waits for: seven
+        seconds of processor time thrown away, and where trials are shorter than that the pool would never fill.
+        """
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Decide whether the trial goes on."""
+        return str(TrialScheduler.STOP if self._stops(trial, result) else TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """The trial is over; Ray passes its last epoch here and not to `on_trial_result`."""
+        self._stops(trial, result)
+        self._scheduler.end(trial.config["number"])
+
+    def _stops(self, trial: Any, result: dict[str, Any]) -> bool:
+        if self._objective not in result:  # the trial failed
+            return False
+        return self._scheduler.report(trial.config["number"], result["epoch"], result[self._objective])
 
 
-class Forgetting:
-    """Has Ray Tune drop trials that are over, which it keeps whole until the end: some 15 KiB each.
-
-    It has no hook for that, so this reaches into its controller.
-    """
-
-    def __init__(self) -> None:
-        self._ended: set[Any] = set()
-        """Trials that were over at the last sweep."""
-        self._due = REMEMBERED
-
-    def sweep(self, controller: Any) -> None:
-        """Drop the trials that were over at the last sweep already; to be called between two rounds of Ray's loop."""
-        trials = controller.get_trials()
-        if len(trials) < self._due:
-            return
-        trials[:] = [trial for trial in trials if trial not in self._ended]
-        for kept in (controller._stopped_trials, controller._failed_trials, controller._trials_to_cache):
-            kept -= self._ended
-        self._ended = {trial for trial in trials if trial.is_finished()}
-        self._due = len(trials) + REMEMBERED
-
-
-class Stopper(Forgetful, tune.Stopper):
-    """Ends all trials when there is a reason to or a person asks; keeps the heartbeat."""
+class Stopper(tune.Stopper):
+    """Ends all trials when there is a reason to or the user asks; keeps the heartbeat."""
 
     def __init__(
         self, find_reason: Callable[[], str | None], interrupt: threading.Event, pen: Pen, folder: StudyFolder

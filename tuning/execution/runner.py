@@ -12,7 +12,6 @@ from typing import Any
 
 from ray import tune
 from ray.tune import TuneError
-from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
@@ -20,7 +19,8 @@ from trainables.data.training_data import TrainingData
 from trainables.errors import RecordError
 from trainables.trainable import Job, TrialTrainable
 from tuning.execution.checkpoint_retention import Retention
-from tuning.execution.ray_callbacks import Forgetful, Stopper, TrialEvents
+from tuning.execution.ray_callbacks import EarlyStopping, Stopper, TrialEvents
+from tuning.execution.schedulers import Scheduler
 from tuning.search.proposer import Proposer
 from tuning.storage.journal import EpochEnded, TrialFinished, TrialState
 from tuning.storage.paths import StudyFolder
@@ -63,7 +63,7 @@ class Workers:
     def run(
         self,
         proposer: Proposer,
-        scheduler: TrialScheduler,
+        scheduler: Scheduler,
         past: Sequence[TrialRecord],
         *,
         keep_checkpoints: int,
@@ -111,7 +111,7 @@ class Workers:
 
         return reason
 
-    def _run(self, adapter: "_Adapter", scheduler: TrialScheduler, stopper: Stopper, pen: Pen, scratch: Path) -> None:
+    def _run(self, adapter: "_Adapter", scheduler: Scheduler, stopper: Stopper, pen: Pen, scratch: Path) -> None:
         resources = self.study.resources
         # By default one trial waits at a time: workers would start one after another, and where trials are shorter than
         # a start, a freed worker takes the waiting trial and the start is broken off, so the pool never fills.
@@ -124,7 +124,7 @@ class Workers:
             trial_dirname_creator=lambda trial: str(trial.trial_id),
             resources_per_trial={"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
             search_alg=adapter,
-            scheduler=scheduler,
+            scheduler=EarlyStopping(scheduler, self.study.search.objective),
             num_samples=-1,
             max_concurrent_trials=self.concurrent,
             reuse_actors=True,
@@ -136,7 +136,7 @@ class Workers:
         )
 
 
-class _Adapter(Forgetful, Searcher):
+class _Adapter(Searcher):
     """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
 
     def __init__(

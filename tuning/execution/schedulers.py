@@ -1,10 +1,18 @@
 """What to stop early: a study's stopping rule, which knows trials by number and is rebuilt from the record."""
 
+import statistics
 from collections.abc import Sequence
 
 from search_spaces.schema import StudyConfig
 from search_spaces.search_options import AshaConfig, HyperbandConfig, MedianConfig
-from tuning.execution.stopping_rules import Hyperband, MedianStopping, NeverStop, StoppingRule, SuccessiveHalving
+from tuning.execution.stopping_rules import (
+    Hyperband,
+    MedianStopping,
+    NeverStop,
+    StoppingRule,
+    SuccessiveHalving,
+    expected_epochs,
+)
 from tuning.search.space import make_domain
 from tuning.storage.record import TrialRecord
 
@@ -77,6 +85,20 @@ def rungs(study: StudyConfig) -> tuple[int, ...]:
         epochs.append(epoch)
         epoch *= options.reduction_factor
     return tuple(epochs)
+
+
+def expected_trial_epochs(study: StudyConfig) -> float | None:
+    """Epochs that a trial takes on average, if each rung lets its share go on; None where that cannot be foreseen."""
+    options, last = study.search.scheduler, greatest_epochs(study)
+    decides = rungs(study)
+    if not decides:
+        return float(last)
+    if isinstance(options, AshaConfig):
+        return expected_epochs(decides, options.reduction_factor, last)
+    if isinstance(options, HyperbandConfig):
+        costs = Hyperband(decides, options.reduction_factor, options.brackets, last).costs
+        return statistics.harmonic_mean(costs)  # equal budgets: a cheap bracket has more trials
+    return None
 
 
 def _make_rule(study: StudyConfig) -> StoppingRule:

@@ -59,10 +59,11 @@ class Hyperband:
 
     def __init__(self, rungs: Sequence[int], reduction_factor: int, brackets: int, last_epoch: int) -> None:
         """The bracket `s` leaves out the first `s` rungs; the one that leaves out all of them stops nothing."""
-        firsts = [rungs[skipped:] for skipped in range(min(brackets, len(rungs) + 1))]
-        self._brackets = [SuccessiveHalving(own, reduction_factor) for own in firsts]
-        self._costs = [_expected_epochs(own, reduction_factor, last_epoch) for own in firsts]
-        self._spent = [0.0] * len(firsts)
+        own_rungs = [rungs[skipped:] for skipped in range(min(brackets, len(rungs) + 1))]
+        self._brackets = [SuccessiveHalving(own, reduction_factor) for own in own_rungs]
+        self.costs = [expected_epochs(own, reduction_factor, last_epoch) for own in own_rungs]
+        """Epochs that a trial is expected to take, by bracket."""
+        self._spent = [0.0] * len(own_rungs)
         self._bracket_of: list[int] = []
 
     def report(self, number: int, epoch: int, value: float) -> bool:
@@ -73,7 +74,7 @@ class Hyperband:
         """The bracket of a trial, counted from 0."""
         while len(self._bracket_of) <= number:
             chosen = min(range(len(self._spent)), key=self._spent.__getitem__)
-            self._spent[chosen] += self._costs[chosen]
+            self._spent[chosen] += self.costs[chosen]
             self._bracket_of.append(chosen)
         return self._bracket_of[number]
 
@@ -112,8 +113,8 @@ def _quantile(values: Sequence[float], quantile: float) -> float:
     return values[below] + (values[above] - values[below]) * (position - below)
 
 
-def _expected_epochs(rungs: Sequence[int], reduction_factor: int, last_epoch: int) -> float:
+def expected_epochs(rungs: Sequence[int], reduction_factor: int, last_epoch: int) -> float:
     """Epochs that a trial takes on average, if 1/`reduction_factor` go on at each rung."""
     ends = [*rungs, last_epoch]
-    shares = (reduction_factor**-survived for survived in range(len(ends)))
+    shares = (float(reduction_factor) ** -survived for survived in range(len(ends)))
     return sum(share * (end - begin) for share, begin, end in zip(shares, [0, *rungs], ends, strict=True))

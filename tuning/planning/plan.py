@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Any, Literal
 
 import optuna
@@ -10,11 +9,10 @@ from optuna.samplers import RandomSampler
 
 from search_spaces.composition import compose
 from search_spaces.schema import Parameter, StudyConfig, Value
-from search_spaces.search_options import AshaConfig, NoSchedulerConfig
 from trainables.config import TrialConfig
 from trainables.config.base import Config
 from trainables.errors import InfeasibleError
-from tuning.execution.schedulers import greatest_epochs, rungs
+from tuning.execution.schedulers import expected_trial_epochs, greatest_epochs, rungs
 from tuning.search.feasibility import Feasibility
 from tuning.search.grid import Grid
 from tuning.search.space import Space
@@ -237,25 +235,14 @@ def _epochs(study: StudyConfig, size: int | None) -> PlannedEpochs:
     search, confirm, longest = study.search, study.confirm, greatest_epochs(study)
     trials = search.trials if size is None else min(search.trials, size)
     limit = search.total_epochs or trials * longest
-    share = _expected_share(study)
+    average = expected_trial_epochs(study)
     return PlannedEpochs(
         a_trial=longest,
         rungs=rungs(study),
         most=min(limit, trials * longest),
-        expected=None if share is None else min(limit, round(trials * share * longest)),
+        expected=None if average is None else min(limit, round(trials * average)),
         confirm=confirm.top * confirm.seeds * longest,
     )
-
-
-def _expected_share(study: StudyConfig) -> float | None:
-    """Share of its epochs that a trial trains on average."""
-    options, longest = study.search.scheduler, greatest_epochs(study)
-    if isinstance(options, NoSchedulerConfig):
-        return 1.0
-    if not isinstance(options, AshaConfig):
-        return None
-    steps = enumerate(pairwise((0, *rungs(study), longest)))
-    return sum((end - start) * float(options.reduction_factor) ** -rung for rung, (start, end) in steps) / longest
 
 
 def _checkpoint_bytes(study: StudyConfig, parameters: int, concurrent: int) -> int:

@@ -1,36 +1,18 @@
 """Schedulers rebuilt from the record decide as those that saw everything."""
 
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ray.tune.schedulers import TrialScheduler
 
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
-from tuning.execution.schedulers import NumberedScheduler, make_scheduler, rungs
+from tuning.execution.schedulers import Scheduler, expected_trial_epochs, make_scheduler, never_stopping, rungs
 from tuning.storage.record import TrialRecord
 
 SCHEDULERS: list[Any] = ["asha", {"name": "hyperband", "brackets": 3}, {"name": "median", "min_trials": 2}, "none"]
 MAX_EPOCHS = 9
-CONTROLLER = SimpleNamespace(_tune_controller=SimpleNamespace(get_trials=list))
-"""Ray Tune's own, without a trial to forget."""
-
-
-@dataclass(frozen=True)
-class RayTrial:
-    """What of Ray's trials the scheduler looks at."""
-
-    number: int
-    trial_id: str = "a3f1"
-    config: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "config", {"number": self.number})
 
 
 def make_study(scheduler: Any, space: dict[str, Any] | None = None, **search: Any) -> StudyConfig:
@@ -44,23 +26,14 @@ def make_study(scheduler: Any, space: dict[str, Any] | None = None, **search: An
     return StudyConfig.model_validate(content)
 
 
-def result(epoch: int, value: float) -> dict[str, Any]:
-    return {"epoch": epoch, "val_accuracy": value, "outcome": "", "done": epoch == MAX_EPOCHS}
-
-
-def run(scheduler: NumberedScheduler, number: int, curve: list[float], known: int = 0) -> list[float]:
+def run(scheduler: Scheduler, number: int, curve: list[float], known: int = 0) -> list[float]:
     """Report a trial's curve, from the first epoch on as a continued trial does; the epochs that it reached."""
-    trial = RayTrial(number)
-    scheduler.on_trial_add(CONTROLLER, trial)
     epoch = 0
     for epoch, value in enumerate(curve, start=1):
-        if epoch == MAX_EPOCHS:
-            break  # Ray passes a last result to on_trial_complete alone
-        if scheduler.on_trial_result(None, trial, result(epoch, value)) == TrialScheduler.STOP:
+        if scheduler.report(number, epoch, value):
             break
-    reached = max(epoch, known)
-    scheduler.on_trial_complete(None, trial, result(epoch, curve[epoch - 1]))
-    return curve[:reached]
+    scheduler.end(number)
+    return curve[: max(epoch, known)]
 
 
 def record(number: int, values: list[float], finished: bool = True) -> TrialRecord:
@@ -68,11 +41,6 @@ def record(number: int, values: list[float], finished: bool = True) -> TrialReco
     epochs = tuple({"val_accuracy": value} for value in values)
     state = "running" if not finished else "completed" if len(values) == MAX_EPOCHS else "stopped"
     return TrialRecord(number, "search", {}, config, str(number), {}, state, 0.0, epochs=epochs)
-
-
-def cutoffs(scheduler: NumberedScheduler) -> list[str]:
-    """The rule's state without the first line, which counts the stopped trials of this driver only."""
-    return scheduler.debug_string().splitlines()[1:]
 
 
 curves = st.lists(
@@ -96,58 +64,43 @@ def test_a_rebuilt_scheduler_decides_as_one_that_saw_everything(scheduler: Any, 
     for number in range(died_in, len(curves)):
         before = known if number == died_in else 0
         assert run(rebuilt, number, curves[number], before) == reached[number]
-    assert cutoffs(rebuilt) == cutoffs(whole)
+    probe = [0.5] * MAX_EPOCHS
+    assert run(rebuilt, len(curves), probe) == run(whole, len(curves), probe)
 
 
-def test_a_continued_trial_is_recorded_once_at_a_rung() -> None:
+def test_a_continued_trial_counts_once_at_a_rung() -> None:
     study = make_study("asha")
     past = [record(0, [0.9, 0.9, 0.9]), record(1, [0.5], finished=False)]
-    scheduler = make_scheduler(study, past)
-    before = cutoffs(scheduler)
-    scheduler.on_trial_add(CONTROLLER, RayTrial(1))
-    scheduler.on_trial_result(None, RayTrial(1), result(1, 0.1))
-    assert cutoffs(scheduler) == before
+    scheduler, untouched = make_scheduler(study, past), make_scheduler(study, past)
+    scheduler.report(1, 1, 0.1)  # trained again after a fault, with another number
+    assert [scheduler.report(2, 1, 0.7), scheduler.report(3, 1, 0.6)] == [
+        untouched.report(2, 1, 0.7),
+        untouched.report(3, 1, 0.6),
+    ]
 
 
 def test_a_decision_that_the_driver_did_not_live_to_carry_out_is_carried_out() -> None:
     past = [record(number, [0.9] * MAX_EPOCHS) for number in range(3)] + [record(3, [0.1], finished=False)]
     scheduler = make_scheduler(make_study("asha"), past)
     assert scheduler.overdue == {3}
-    scheduler.on_trial_add(CONTROLLER, RayTrial(3))
-    assert scheduler.on_trial_result(None, RayTrial(3), result(1, 0.1)) == TrialScheduler.STOP
+    assert scheduler.report(3, 1, 0.1)
+    scheduler.end(3)
+    assert scheduler.overdue == set()
 
 
-def test_a_trial_whose_worker_died_keeps_its_bracket_and_what_it_reported() -> None:
-    scheduler = make_scheduler(make_study({"name": "hyperband"}))
-    trial = RayTrial(0)
-    scheduler.on_trial_add(CONTROLLER, trial)
-    scheduler.on_trial_result(None, trial, result(1, 0.5))
-    before = scheduler.debug_string()
-    scheduler.on_trial_error(None, trial)
-    scheduler.on_trial_add(CONTROLLER, trial)
-    scheduler.on_trial_result(None, trial, result(1, 0.5))
-    assert scheduler.debug_string() == before
+def test_a_trial_that_came_to_its_last_epoch_is_not_overdue() -> None:
+    past = [record(number, [0.9] * MAX_EPOCHS) for number in range(3)]
+    ended = record(3, [0.9, 0.9, 0.9, *[0.1] * 6], finished=False)
+    assert make_scheduler(make_study({"name": "median"}), [*past, ended]).overdue == set()
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_a_failed_trial_disturbs_no_other(scheduler: Any) -> None:
+def test_a_trial_that_ends_without_an_epoch_disturbs_no_other(scheduler: Any) -> None:
     rule = make_scheduler(make_study(scheduler))
     for number in range(5):
         run(rule, number, [0.5] * MAX_EPOCHS)
-    rule.on_trial_add(CONTROLLER, RayTrial(5))
-    rule.on_trial_complete(None, RayTrial(5), {"epoch": 0, "outcome": "failed", "done": True})
+    rule.end(5)
     assert len(run(rule, 6, [0.6] * MAX_EPOCHS)) == MAX_EPOCHS
-
-
-def test_brackets_do_not_depend_on_numpys_global_generator() -> None:
-    strings = []
-    for seed in (1, 2):
-        np.random.seed(seed)
-        scheduler = make_scheduler(make_study({"name": "hyperband"}))
-        for number in range(8):
-            run(scheduler, number, [number / 10] * MAX_EPOCHS)
-        strings.append(scheduler.debug_string())
-    assert strings[0] == strings[1]
 
 
 def test_rungs() -> None:
@@ -159,11 +112,37 @@ def test_rungs() -> None:
     assert rungs(make_study("asha", longer)) == (1, 3, 9, 27)
 
 
+@pytest.mark.parametrize("name", ["asha", "hyperband", "median"])
+@pytest.mark.parametrize("grace", [MAX_EPOCHS, MAX_EPOCHS + 5])
+def test_a_grace_at_or_past_the_last_epoch_stops_nothing(name: str, grace: int) -> None:
+    study = make_study({"name": name, "grace_epochs": grace})
+    assert rungs(study) == ()
+    assert expected_trial_epochs(study) == MAX_EPOCHS
+    scheduler = make_scheduler(study)
+    for number in range(8):
+        assert len(run(scheduler, number, [1 - number / 10] * MAX_EPOCHS)) == MAX_EPOCHS
+
+
+def test_epochs_that_a_trial_is_expected_to_take() -> None:
+    assert expected_trial_epochs(make_study("none")) == MAX_EPOCHS
+    assert expected_trial_epochs(make_study("asha")) == pytest.approx(1 + 2 / 3 + 6 / 9)
+    assert expected_trial_epochs(make_study("median")) is None
+    costs = [1 + 2 / 3 + 6 / 9, 3 + 6 / 3, 9]
+    harmonic = 3 / sum(1 / cost for cost in costs)
+    assert expected_trial_epochs(make_study({"name": "hyperband", "brackets": 9})) == pytest.approx(harmonic)
+
+
 def test_losses_are_minimised() -> None:
     scheduler = make_scheduler(make_study("asha", objective="val_loss"))
-    decisions = []
-    for number, loss in enumerate([0.1, 0.1, 0.1, 5.0]):
-        trial = RayTrial(number)
-        scheduler.on_trial_add(CONTROLLER, trial)
-        decisions.append(scheduler.on_trial_result(None, trial, {"epoch": 1, "val_loss": loss}))
-    assert decisions == ["CONTINUE"] * 3 + ["STOP"]
+    assert [scheduler.report(number, 1, loss) for number, loss in enumerate([0.1, 0.1, 0.1, 5.0])] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_retraining_is_never_stopped() -> None:
+    scheduler = never_stopping(make_study("asha"))
+    for number in range(8):
+        assert len(run(scheduler, number, [1 - number / 10] * MAX_EPOCHS)) == MAX_EPOCHS
