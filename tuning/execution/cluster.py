@@ -76,8 +76,8 @@ def check_address(address: str) -> None:
     """
     if address.startswith("ray://"):
         raise InputError(
-            f"--address is {address!r}, for Ray's remote clients; run the study on a node of the cluster, with `auto` or "
-            "with the HOST:PORT that `ray start --head` printed"
+            f"--address is {address!r}, for Ray's remote clients; run the study on a node of the cluster, with `auto` "
+            "or with the HOST:PORT that `ray start --head` printed"
         )
     host, separator, port = address.rpartition(":")
     if not separator or not port.isdecimal():
