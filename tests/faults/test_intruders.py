@@ -230,7 +230,7 @@ def test_the_object_store_has_no_name(victim: Victim) -> None:
     assert all(stores)
 
 
-@pytest.mark.parametrize("former", [{}, {"RAY_AUTH_MODE": "disabled"}], ids=["unset", "disabled"])
+@pytest.mark.parametrize("former", [{}, {"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token"}], ids=str)
 def test_nothing_is_left_at_the_end(tmp_path: Path, former: dict[str, str]) -> None:
     with start_victim(tmp_path, **former) as victim:
         assert victim.end() == former

@@ -22,7 +22,11 @@ from ray._raylet import AuthenticationTokenLoader, GcsClient
 from ray.exceptions import AuthenticationError
 
 address, mode = sys.argv[1:]
-if mode == "token" and not AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True):
+try:
+    has_token = mode == "disabled" or AuthenticationTokenLoader.instance().has_token(ignore_auth_mode=True)
+except AuthenticationError:
+    has_token = False
+if not has_token:
     sys.exit(4)
 try:
     GcsClient(address=canonicalize_bootstrap_address(address, None))
@@ -100,7 +104,7 @@ def cluster_mode(address: str) -> Mode:
         )
     answer = _ask(address, "token")
     if answer == "no token":
-        raise InputError(f"the Ray cluster at {address} asks for a token, and there is none here. {_REMEDY}")
+        raise InputError(f"the Ray cluster at {address} asks for a token, and {_source()} holds none. {_REMEDY}")
     if answer == "refused":
         raise InputError(f"the Ray cluster at {address} refuses the token of {_source()}. {_REMEDY}")
     return "token"

@@ -42,6 +42,11 @@ _ENVIRONMENT = {
 
 
 _CONNECT_SECONDS = 5.0
+_OPEN_CLUSTER = (
+    "the Ray cluster at {address} asks nobody for a token: whoever reaches one of its ports can run code as its user "
+    "and change this study. Start every node with RAY_AUTH_MODE=token and the same ~/.ray/auth_token, which "
+    "`ray get-auth-token --generate` makes"
+)
 
 
 def available_cpus() -> int:
@@ -69,23 +74,25 @@ def check_local_resources(resources: ResourcesConfig) -> None:
 
 
 def check_address(address: str) -> None:
-    """Refuse a HOST:PORT where nobody listens; Ray itself would try for minutes.
+    """Refuse, before anything starts, a cluster that cannot be joined.
 
     Raises:
-        InputError: with what to start; or a client's address, whose cluster cannot be asked whether it wants a token.
+        InputError: nobody listens there, it refuses the token, or there is none to give; with what would be right.
     """
-    if address.startswith("ray://"):
+    if address == "local" or address.startswith(
+        "ray://"
+    ):  # a client's cluster cannot be asked whether it wants a token
         raise InputError(
-            f"--address is {address!r}, for Ray's remote clients; run the study on a node of the cluster, with `auto` "
-            "or with the HOST:PORT that `ray start --head` printed"
+            f"--address is {address!r}; it takes `auto` or the HOST:PORT that `ray start --head` printed, on a node of "
+            "that cluster. Leave it out to run on this machine alone"
         )
     host, separator, port = address.rpartition(":")
-    if not separator or not port.isdecimal():
-        return  # `auto`, or something that only Ray understands
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        raise _no_cluster(address, error) from error
+    if separator and port.isdecimal():  # else `auto`, or something that only Ray understands
+        try:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+    _mode(address)
 
 
 @contextmanager
@@ -100,11 +107,14 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path, obser
     for logger in ("ray", "ray.tune", "ray._private"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
-    if address is None or address == "local":
+    if address is None:
         with _private_ray():
             yield
     else:
-        with ray_environment(_mode_of(address, observer)), _initialized(address):
+        mode = _mode(address)
+        if mode == "disabled":
+            observer.warning(_OPEN_CLUSTER.format(address=address))
+        with ray_environment(mode), _initialized(address):
             _check_cluster(address, resources, shared)
             yield
 
@@ -135,18 +145,11 @@ def _initialized(address: str, **options: Any) -> Iterator[None]:
         ray.shutdown()
 
 
-def _mode_of(address: str, observer: Observer) -> Mode:
+def _mode(address: str) -> Mode:
     try:
-        mode = cluster_mode(address)
+        return cluster_mode(address)
     except ConnectionError as error:
         raise _no_cluster(address, error) from error
-    if mode == "disabled":
-        observer.warning(
-            f"the Ray cluster at {address} asks nobody for a token: whoever reaches one of its ports can run code as "
-            "its user and change this study. Start every node with RAY_AUTH_MODE=token and the same ~/.ray/auth_token, "
-            "which `ray get-auth-token --generate` makes"
-        )
-    return mode
 
 
 def _no_cluster(address: str, error: Exception) -> InputError:
@@ -211,7 +214,7 @@ def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     word = uuid.uuid4().hex
-    probe = shared / f".probe-{word}"
+    probe = shared.resolve() / f".probe-{word}"
     probe.write_text(word)
 
     def reads(path: str) -> bool:
