@@ -102,8 +102,11 @@ def test_a_study_runs_over_two_nodes(tmp_path: Path, with_token: str, home: Path
     assert most == 2
 
 
-def test_a_cluster_without_a_token_is_joined_with_a_warning(tmp_path: Path, home: Path) -> None:
+def test_a_cluster_without_a_token_is_joined_with_a_warning(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _write_token(home, _TOKEN)  # of another cluster
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on 127.0.0.1, so that nobody else gets in
     workplace = Workplace(tmp_path)
     with cluster(1, RAY_AUTH_MODE="disabled") as address:
         process = workplace.start("run", "small.yaml", "--address", address, "--trials", "1")
