@@ -76,7 +76,7 @@ def main() -> None:
     parser.add_argument("--searcher", default="tpe")
     parser.add_argument("--trace", action="store_true")
     options = parser.parse_args()
-    os.environ |= {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    os.environ["OMP_NUM_THREADS"] = "1"
     search = {**STUDY["search"], "trials": options.trials, "searcher": options.searcher}
     study = StudyConfig.model_validate({**STUDY, "search": search})
     watch = Watch(options.trials, options.trace)

@@ -99,7 +99,7 @@ def run(folder: StudyFolder, trials: int) -> list[Change]:
         )
         recorder.record(opening)
         mirror.start()
-        with connect(None, study.resources, folder.path):
+        with connect(None, study.resources, folder.path, Silent()):
             concurrent = concurrent_trials(study.resources)
             workers = Workers(study, folder, data, recorder.record, threading.Event(), concurrent, Sleeper)
             workers.run(search, make_scheduler(study, ()), (), keep_checkpoints=1, deadline=None)

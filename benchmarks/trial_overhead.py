@@ -19,6 +19,7 @@ import itertools
 import json
 import os
 import pstats
+import secrets
 import statistics
 import subprocess
 import sys
@@ -210,7 +211,9 @@ def measure(program: str, trials: int) -> Row:
 
 def measure_apart(program: str, trials: int) -> Row:
     command = [sys.executable, __file__, "--one", program, "--trials", str(trials)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"}
+    # The token is for raw Ray Tune; this service makes its own.
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment = {**os.environ, **token, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
     row = Row(**json.loads(output.splitlines()[-1]))
     print(row, file=sys.stderr, flush=True)

@@ -25,7 +25,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="ADDRESS",
-        help="Join a running Ray cluster (`auto`, `ray://HOST:PORT`). Default: this machine alone.",
+        help="Join a running Ray cluster (`auto`, `HOST:PORT`). Default: this machine alone.",
         show_default=False,
     ),
 ]

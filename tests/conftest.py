@@ -12,6 +12,12 @@ from tests.workplace import end_what_is_left
 _LEADS_ELSEWHERE = ("MLFLOW_TRACKING_URI", "TUNE_DATA", "RAY_ADDRESS")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs another user where this one cannot become another."""
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        pytest.skip("needs root")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep decoded images, and every variable that would lead elsewhere, within the test run."""

@@ -1,12 +1,14 @@
-"""One study over two Ray nodes that `ray start` began, on one machine."""
+"""Studies on Ray clusters of one or two nodes that `ray start` began, on one machine."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,12 +18,12 @@ from tuning.storage.journal import TrialFinished, TrialStarted
 
 pytestmark = pytest.mark.slow
 
-_ENVIRONMENT = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+_TOKEN = "0123456789abcdef" * 4
 
 
-@pytest.fixture
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a cluster of two nodes with one CPU each."""
+@contextmanager
+def cluster(nodes: int, **environment: str) -> Iterator[str]:
+    """Address of a cluster of nodes with one CPU each."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -29,35 +31,63 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     temporary = Path("/tmp") / f"ray-{os.getpid()}-{port}"
     address = f"127.0.0.1:{port}"
     head = ["--head", f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
-    nodes: list[subprocess.Popen[bytes]] = []
+    others = [f"--address={address}", "--node-ip-address=127.0.0.1"]
+    started: list[subprocess.Popen[bytes]] = []
     try:
-        for arguments in ([*head, f"--temp-dir={temporary}"], [f"--address={address}", "--node-ip-address=127.0.0.1"]):
+        for arguments in ([*head, f"--temp-dir={temporary}"], *[others] * (nodes - 1)):
             command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", *arguments]
-            nodes.append(
+            started.append(
                 subprocess.Popen(
                     command,
-                    env={**os.environ, **_ENVIRONMENT},
+                    env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment},
                     start_new_session=True,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                 )
             )
             time.sleep(8)
-            assert nodes[-1].poll() is None, "ray start ended"
+            assert started[-1].poll() is None, "ray start ended"
         yield address
     finally:
-        for node in reversed(nodes):
+        for node in reversed(started):
             os.killpg(node.pid, signal.SIGTERM)
             node.wait(timeout=60)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def test_a_study_runs_over_two_nodes(tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in _ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture(scope="module")
+def with_token() -> Iterator[str]:
+    """Address of a cluster of two nodes that ask for a token."""
+    with cluster(2, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_TOKEN) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh home."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+def _write_token(home: Path, token: str) -> None:
+    (home / ".ray").mkdir()
+    (home / ".ray" / "auth_token").write_text(token)
+
+
+def test_a_study_runs_over_two_nodes(tmp_path: Path, with_token: str, home: Path) -> None:
+    _write_token(home, _TOKEN)
     workplace = Workplace(tmp_path)
     # Long enough that both nodes' workers are up while the first trials still run.
     long = ["--set", "training.max_epochs=60", "--set", "search.scheduler=none", "--trials", "4"]
-    workplace.run("run", "small.yaml", "--address", address, "--storage", str(tmp_path / "studies"), *long)
+    process = workplace.start(
+        "run", "small.yaml", "--address", with_token, "--storage", str(tmp_path / "studies"), *long
+    )
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert "asks nobody for a token" not in output
     record = workplace.record()
     assert record.state == "finished"
     assert len(record.trials) == 4
@@ -72,13 +102,63 @@ def test_a_study_runs_over_two_nodes(tmp_path: Path, address: str, monkeypatch: 
     assert most == 2
 
 
-def test_no_cluster_at_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in _ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
+def test_a_cluster_without_a_token_is_joined_with_a_warning(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write_token(home, _TOKEN)  # of another cluster
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # on 127.0.0.1, so that nobody else gets in
     workplace = Workplace(tmp_path)
-    process = workplace.start("run", "small.yaml", "--address", "127.0.0.1:1")
+    with cluster(1, RAY_AUTH_MODE="disabled") as address:
+        process = workplace.start("run", "small.yaml", "--address", address, "--trials", "1")
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert f"warning: the Ray cluster at {address} asks nobody for a token" in output
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "asks for a token, and ~/.ray/auth_token holds none. `ray get-auth-token`"),
+        ({"RAY_AUTH_TOKEN": "0" * 64}, "refuses the token of RAY_AUTH_TOKEN. `ray get-auth-token`"),
+        ({"RAY_AUTH_TOKEN_PATH": "wrong"}, "refuses the token of RAY_AUTH_TOKEN_PATH (wrong). `ray get-auth-token`"),
+        ({"RAY_AUTH_TOKEN_PATH": "missing"}, "asks for a token, and RAY_AUTH_TOKEN_PATH (missing) holds none. `ray"),
+        (
+            {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": _TOKEN},
+            "asks for a token, and RAY_AUTH_MODE is 'disabled'; unset it, or set it to token",
+        ),
+    ],
+    ids=["none", "wrong", "wrong file", "missing file", "disabled"],
+)
+def test_a_cluster_that_refuses_the_token(
+    tmp_path: Path, with_token: str, environment: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace = Workplace(tmp_path)
+    (tmp_path / "wrong").write_text("0" * 64)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    errors = _refused(workplace, with_token)
+    assert f"the Ray cluster at {with_token} {message}" in errors
+    assert "000000" not in errors
+    assert _TOKEN not in errors
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at 127.0.0.1:1"),
+        ("ray://127.0.0.1:10001", "--address is 'ray://127.0.0.1:10001'; it takes `auto` or the HOST:PORT"),
+        ("local", "--address is 'local'; it takes `auto` or the HOST:PORT"),
+    ],
+)
+def test_no_cluster_at_the_address(tmp_path: Path, address: str, message: str) -> None:
+    assert message in _refused(Workplace(tmp_path), address)
+
+
+def _refused(workplace: Workplace, address: str) -> str:
+    """The message of a study that is not begun."""
+    process = workplace.start("run", "small.yaml", "--address", address)
     errors = process.communicate(timeout=120)[1]
-    assert process.returncode == 2
-    assert "no Ray cluster answers at 127.0.0.1:1" in errors
+    assert process.returncode == 2, errors
     assert "Traceback" not in errors
     assert not workplace.journal.exists()
+    return " ".join(errors.split())

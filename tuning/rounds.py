@@ -29,7 +29,7 @@ def run_trials(study: StudyContext, recorder: Recorder, interrupt: threading.Eve
     if round_.ended and round_.is_last and not trials_to_confirm(record):
         return round_.ended
     study.observer.phase("starting workers")
-    with connect(study.address, study.config.resources, study.folder.path):
+    with connect(study.address, study.config.resources, study.folder.path, study.observer):
         crew = StageRunner(study, recorder, interrupt, concurrent_trials(study.config.resources))
         ended = crew.search()
         return ended if ended.interrupted else crew.confirm() or ended

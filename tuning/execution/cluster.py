@@ -8,10 +8,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from search_spaces.schema import ResourcesConfig
 from trainables.errors import InputError
+from tuning.execution.authentication import LOOPBACK, Mode, cluster_mode, fresh_token, on_loopback, ray_environment
+from tuning.execution.session_folder import session_folder
 from tuning.execution.signals import handlers_kept
+from tuning.storage.observer import Observer
 
 _ENVIRONMENT = {
     # Ray's own trial loggers write files that the journal makes superfluous.
@@ -38,6 +42,11 @@ _ENVIRONMENT = {
 
 
 _CONNECT_SECONDS = 5.0
+_OPEN_CLUSTER = (
+    "the Ray cluster at {address} asks nobody for a token: whoever reaches one of its ports can run code as its user "
+    "and change this study. Start every node with RAY_AUTH_MODE=token and the same ~/.ray/auth_token, which "
+    "`ray get-auth-token --generate` makes"
+)
 
 
 def available_cpus() -> int:
@@ -65,57 +74,82 @@ def check_local_resources(resources: ResourcesConfig) -> None:
 
 
 def check_address(address: str) -> None:
-    """Refuse a HOST:PORT where nobody listens; Ray itself would try for minutes.
+    """Refuse, before anything starts, a cluster that cannot be joined.
 
     Raises:
-        InputError: with what to start.
+        InputError: nobody listens there, it refuses the token, or there is none to give; with what would be right.
     """
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdecimal():
-        return  # `auto`, or something that only Ray understands
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
-    except OSError as error:
-        raise _no_cluster(address, error) from error
+    if address == "local" or address.startswith(
+        "ray://"
+    ):  # a client's cluster cannot be asked whether it wants a token
+        raise InputError(
+            f"--address is {address!r}; it takes `auto` or the HOST:PORT that `ray start --head` printed, on a node of "
+            "that cluster. Leave it out to run on this machine alone"
+        )
+    host, separator, port = address.rpartition(":")
+    if separator and port.isdecimal():  # else `auto`, or something that only Ray understands
+        try:  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+        except OSError as error:
+            raise _no_cluster(address, error) from error
+    _mode(address)
 
 
 @contextmanager
-def connect(address: str | None, resources: ResourcesConfig, shared: Path) -> Iterator[None]:
+def connect(address: str | None, resources: ResourcesConfig, shared: Path, observer: Observer) -> Iterator[None]:
     """Connect to the cluster at `address`, or start a private Ray here, and leave it at the end.
 
     Raises:
-        InputError: no cluster answers, none of its nodes has the resources, or a node does not see `shared`.
+        InputError: no cluster answers, it refuses the token, none of its nodes has the resources, or a node does not
+            see `shared`.
     """
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
-    if address is None:
-        # A private Ray listens on this machine only; a token would be left in the user's home for nothing.
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    import ray
-
     for logger in ("ray", "ray.tune", "ray._private"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
+    if address is None:
+        with _private_ray():
+            yield
+    else:
+        mode = _mode(address)
+        if mode == "disabled":
+            observer.warning(_OPEN_CLUSTER.format(address=address))
+        with ray_environment(mode), _initialized(address):
+            _check_cluster(address, resources, shared)
+            yield
+
+
+@contextmanager
+def _private_ray() -> Iterator[None]:
+    """A Ray on the loopback interface, with a token and a folder of its own."""
+    with session_folder() as folder, fresh_token(), on_loopback():
+        options = {"num_cpus": available_cpus(), "include_dashboard": False, "_node_ip_address": LOOPBACK}
+        with _initialized("local", _temp_dir=str(folder), **options):
+            yield
+
+
+@contextmanager
+def _initialized(address: str, **options: Any) -> Iterator[None]:
+    """Ray, as long as it is needed."""
+    import ray
+
     try:
         with warnings.catch_warnings(), handlers_kept():
             warnings.simplefilter("ignore")  # Ray announces changes of its next versions at every start
-            if address is None:
-                ray.init(
-                    address="local",
-                    num_cpus=available_cpus(),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                )
-            else:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise _no_cluster(address or "this machine", error) from error
+        raise _no_cluster("this machine" if address == "local" else address, error) from error
     try:
-        if address is not None:
-            _check_cluster(address, resources, shared)
         yield
     finally:
         ray.shutdown()
+
+
+def _mode(address: str) -> Mode:
+    try:
+        return cluster_mode(address)
+    except ConnectionError as error:
+        raise _no_cluster(address, error) from error
 
 
 def _no_cluster(address: str, error: Exception) -> InputError:
@@ -180,7 +214,7 @@ def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     word = uuid.uuid4().hex
-    probe = shared / f".probe-{word}"
+    probe = shared.resolve() / f".probe-{word}"
     probe.write_text(word)
 
     def reads(path: str) -> bool:
