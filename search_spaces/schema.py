@@ -18,6 +18,8 @@ Scalar = bool | Whole | Number | Text | None
 Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
 """What one parameter can be set to."""
 Values = Annotated[list[Value], Field(max_length=10_000)]
+Wanted = Annotated[list[Value], Field(max_length=1_000)]
+"""Values that a condition asks for."""
 
 Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
 """Paths of fields to values."""
@@ -66,7 +68,7 @@ class Parameter(Config):
     """Search the logarithm."""
     step: Whole | Number | None = None
     """Distance between neighbouring values; without it a float range is continuous."""
-    when: Annotated[dict[Name, Scalar | Values], Field(max_length=MAX_PARAMETERS)] | None = None
+    when: Annotated[dict[Name, Scalar | Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
     """The parameter exists only where each named key has this value, or one of these."""
 
     @model_validator(mode="after")
