@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
@@ -18,8 +18,8 @@ Scalar = bool | Whole | Number | Text | None
 Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
 """What one parameter can be set to."""
 Values = Annotated[list[Value], Field(max_length=10_000)]
-Wanted = Annotated[list[Value], Field(max_length=1_000)]
-"""Values that a condition asks for."""
+Wanted = Annotated[list[Any], Field(max_length=1_000)]
+"""Values that a condition asks for; they are compared, nothing else."""
 
 Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
 """Paths of fields to values."""

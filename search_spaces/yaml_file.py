@@ -63,11 +63,11 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self._depth = self._nodes = 0
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Count while composing: PyYAML itself would recurse to the end of the stack."""
         self._nodes += 1
         if self._depth > _MAX_DEPTH or self._nodes > 2 * _MAX_VALUES:  # keys are nodes, too
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's
             problem = f"nested more than {_MAX_DEPTH} deep" if self._depth > _MAX_DEPTH else _TOO_MANY
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         self._depth += 1

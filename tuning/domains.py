@@ -92,8 +92,9 @@ class Domain:
     def indices(self, value: Value) -> Sequence[int]:
         """Where in `values` those equal to `value` are, as Python compares: true equals 1, as it does in `when`."""
         if isinstance(self.values, range | Steps):
-            is_there = isinstance(value, int | float) and value in self.values
-            return (self.values.index(value),) if is_there else ()
+            if not isinstance(value, int | float) or value not in self.values:
+                return ()
+            return (self.values.index(int(value) if isinstance(self.values, range) else value),)
         return self._places.get(comparable(value), ())
 
     @cached_property
