@@ -127,7 +127,7 @@ def parse(text: str, environment: Mapping[str, str]) -> Document:
         mark = error.problem_mark or error.context_mark
         document.problems.append((mark.line + 1 if mark else 1, KeyProblem((), f"not YAML: {_syntax(error)}")))
         document.is_yaml = False
-    except (yaml.YAMLError, ValueError) as error:  # PyYAML lets through those of an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter two of an escape beyond Unicode
         document.problems.append((1, KeyProblem((), f"not YAML: {str(error).splitlines()[0]}")))
         document.is_yaml = False
     return document

@@ -92,9 +92,8 @@ class Domain:
     def indices(self, value: Value) -> Sequence[int]:
         """Where in `values` those equal to `value` are, as Python compares: true equals 1, as it does in `when`."""
         if isinstance(self.values, range | Steps):
-            if not isinstance(value, int | float) or value not in self.values:
-                return ()
-            return (self.values.index(int(value) if isinstance(self.values, range) else value),)
+            known: Sequence[int | float] = self.values
+            return (known.index(value),) if isinstance(value, int | float) and value in known else ()
         return self._places.get(comparable(value), ())
 
     @cached_property

@@ -211,9 +211,9 @@ def _measured(
 
 
 def _layers(model: ModelConfig) -> int:
-    """Layers that the configuration lists; networks without lists have few."""
+    """Layers that the configuration lists, an attention block taking four; networks without lists have few."""
     listed = sum(len(value) for _, value in model if isinstance(value, tuple))
-    return listed * model.branches if isinstance(model, AttentionCnnConfig) else listed
+    return 4 * listed * model.branches if isinstance(model, AttentionCnnConfig) else listed
 
 
 def _measure_config(

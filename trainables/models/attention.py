@@ -3,10 +3,11 @@
 import torch
 from torch import nn
 
-from trainables.config.base import MAX_LAYERS
 from trainables.config.models import ActivationName, AttentionCnnConfig
 from trainables.errors import InfeasibleError
 from trainables.models.layers import MapShape, activation, conv2d, convolved_shape, dense_layers, linear
+
+_MAX_CONVOLUTIONS = 128
 
 
 class AttentionBlock(nn.Module):
@@ -40,10 +41,10 @@ def build_attention_cnn(config: AttentionCnnConfig, image_shape: MapShape, class
     Raises:
         InfeasibleError: more convolutions or larger maps than any machine trains.
     """
-    if len(config.widths) * config.branches > MAX_LAYERS:
+    if len(config.widths) * config.branches > _MAX_CONVOLUTIONS:
         raise InfeasibleError(
             f"{len(config.widths)} blocks of {config.branches} branches are {len(config.widths) * config.branches:,} "
-            f"convolutions; use at most {MAX_LAYERS}"
+            f"convolutions; use at most {_MAX_CONVOLUTIONS}"
         )
     for block, width in enumerate(config.widths, start=1):
         convolved_shape(image_shape, width, 3, "same", f"block {block} of {len(config.widths)}")
