@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
+FUZZ_SECONDS ?= 300
 
-.PHONY: demo test test-slow lint format types layers clean
+.PHONY: demo test test-slow fuzz lint format types layers clean
 
 demo: .venv/ready  ## Search for the best classifier of scikit-learn's handwritten digits.
 	$(BIN)/tune-cli run search_spaces/digits.yaml
@@ -13,6 +14,12 @@ test: lint types layers  ## Everything that every change must pass.
 
 test-slow: .venv/ready  ## Whole studies, killed drivers, servers that go down: minutes.
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
+
+fuzz: .venv/ready  ## Thousands of study files that nobody would write: a quarter of an hour.
+	TUNE_FUZZ_EXAMPLES=3000 nice -n 10 $(BIN)/pytest tests/fuzz --timeout 3600
+	nice -n 10 $(BIN)/python benchmarks/hostile_files.py
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]' || echo 'atheris does not install here'
+	! $(BIN)/python -c 'import atheris' || nice -n 10 $(BIN)/python -m tests.fuzz.with_atheris --seconds $(FUZZ_SECONDS)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -179,7 +179,8 @@ class _Reader:
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         self.count += 1
         if self.count > _MAX_VALUES or self.depth > _MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem="aliases or nesting make it too large", problem_mark=node.start_mark)
+            problem = _TOO_MANY if self.depth <= _MAX_DEPTH else f"aliases nest it more than {_MAX_DEPTH} deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         self.depth += 1
         value = self._value_of(node, path)
         self.depth -= 1

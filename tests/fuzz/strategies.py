@@ -39,7 +39,7 @@ KEYS = ["name", "data", "model", "optimizer", "schedule", "training", "search", 
         "stages",
         "first", "choices", "low", "high", "log", "step", "when", "<<", "", "x" * 300, "\u202e", *PATHS]  # fmt: skip
 
-_hostile = st.sampled_from(HOSTILE)
+_hostile = st.sampled_from(HOSTILE).map(deepcopy)
 _numbers = st.sampled_from(NUMBERS)
 
 parameters = st.fixed_dictionaries(
