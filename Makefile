@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
+FUZZ_SECONDS ?= 300
 
-.PHONY: help demo test coverage test-slow test-newest lint format types layers audit lock hooks clean
+.PHONY: help demo test coverage test-slow test-newest fuzz lint format types layers audit lock hooks clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +27,12 @@ test-newest:  ## The fast tests with the newest releases of all dependencies, in
 	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[dev]'
 	.venv-newest/bin/python -m pip freeze | grep -iE '^(ray|optuna|mlflow|torch)=='
 	.venv-newest/bin/python -m pytest -n 2 -m "not slow"
+
+fuzz: .venv/ready  ## Thousands of study files that nobody would write: a quarter of an hour.
+	TUNE_FUZZ_EXAMPLES=3000 nice -n 10 $(BIN)/pytest tests/fuzz --timeout 3600
+	nice -n 10 $(BIN)/python benchmarks/hostile_files.py
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[fuzz]' || echo 'atheris does not install here'
+	! $(BIN)/python -c 'import atheris' || nice -n 10 $(BIN)/python -m tests.fuzz.with_atheris --seconds $(FUZZ_SECONDS)
 
 lint: .venv/ready  ## Check style and formatting.
 	$(BIN)/ruff check .

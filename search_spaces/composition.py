@@ -106,6 +106,11 @@ def allowed_values(allowed: Value) -> list[Any]:
     return list(allowed) if isinstance(allowed, list) else [allowed]
 
 
+def comparable(value: Any) -> Any:
+    """Something hashable that is equal for equal values: a set of them is searched in no time, a list is not."""
+    return tuple(map(comparable, value)) if isinstance(value, list | tuple) else value
+
+
 def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mapping[str, Value]) -> bool:
     if key in study.space:
         return key in values and values[key] in allowed_values(allowed)
@@ -113,11 +118,14 @@ def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mappi
 
 
 def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Any]:
-    """What the trial would have been written as: the base's own fields and the values, not yet validated."""
-    content: dict[str, Any] = study.model_dump(include=set(_SECTIONS), exclude_unset=True)
-    for section in content.keys() | {path.partition(".")[0] for path in values}:
-        written = content.get(section, {})
-        if has_variants(section):
+    """What the trial would have been written as: the base's own fields and the values, not yet validated.
+
+    Sections that no value touches are those of the base, valid as they are.
+    """
+    content: dict[str, Any] = {section: getattr(study, section) for section in _SECTIONS}
+    for section in dict.fromkeys(path.partition(".")[0] for path in values):
+        written = content[section].model_dump(exclude_unset=True) if section in content else {}
+        if section in content and has_variants(section):
             base_name = getattr(study, section).name
             name = values.get(f"{section}.name", base_name)
             written = written if name == base_name else _carried_over(section, name, written)

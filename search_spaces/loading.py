@@ -1,22 +1,26 @@
 """From a study file to a checked `StudyConfig`, or to every problem at once."""
 
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import chain, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from search_spaces.messages import KeyPath, KeyProblem, explain, misplaced_booleans, nearest
+from search_spaces.messages import MAX_SHOWN, KeyPath, KeyProblem, explain, misplaced_booleans, nearest, shown
 from search_spaces.overrides import apply_override, read_override
 from search_spaces.salvage import salvage
 from search_spaces.schema import StudyConfig
 from search_spaces.space_checks import check_first, check_space
 from search_spaces.stage_checks import check_stages
-from search_spaces.yaml_file import Document, parse
+from search_spaces.yaml_file import MAX_CHARACTERS, Document, parse
 from trainables.errors import InputError
+
+_MAX_OVERRIDES = 500
 
 
 class StudyFileError(InputError):
@@ -39,6 +43,8 @@ def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[s
     Raises:
         StudyFileError: every problem found, each with file and line (or override), key, and what would be right.
     """
+    if len(overrides) > _MAX_OVERRIDES:
+        raise StudyFileError([f"--set is given {len(overrides):,} times; at most {_MAX_OVERRIDES} are read"])
     document = parse(_read(path), environment)
     report = _Report(path, document)
     if document.is_yaml and report.is_mapping():
@@ -50,8 +56,18 @@ def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[s
 
 
 def _read(path: Path) -> str:
+    """The file's text, at most a little more than `parse` takes; a device or a pipe might never end, or never begin."""
     try:
-        return path.read_text(encoding="utf-8")
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISDIR(status.st_mode):
+                raise IsADirectoryError
+            if not stat.S_ISREG(status.st_mode):
+                raise StudyFileError([f"{path}: is a device, pipe or socket; give a YAML file"])
+            if status.st_size > 4 * MAX_CHARACTERS:
+                size = f"{status.st_size:,} bytes; a study file has at most {MAX_CHARACTERS:,} characters"
+                raise StudyFileError([f"{path}: has {size}"])
+            return file.read(4 * MAX_CHARACTERS).decode("utf-8")
     except FileNotFoundError:
         raise StudyFileError([f"{path}: there is no such file{_near_files(path)}"]) from None
     except IsADirectoryError:
@@ -62,11 +78,13 @@ def _read(path: Path) -> str:
         raise StudyFileError([f"{path}: is not text in UTF-8 (byte {error.start}); give a YAML file"]) from None
     except OSError as error:
         raise StudyFileError([f"{path}: cannot be read: {error.strerror or error}"]) from None
+    except ValueError as error:  # a null character
+        raise StudyFileError([f"{str(path)!r}: cannot be read: {error}"]) from None
 
 
 def _near_files(path: Path) -> str:
     folder = path.parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # `Path.is_dir` raises where a name is too long
         return f"; the folder {folder} does not exist"
     names = sorted(file.name for file in folder.iterdir() if file.suffix in (".yaml", ".yml"))
     near = nearest(path.name, names)
@@ -90,13 +108,15 @@ class _Report:
         """Overridden key to the override as written; later ones win."""
 
     def sentences(self) -> list[str]:
-        """Every problem, in the order of the file."""
+        """Every problem, in the order of the file; of very many the first."""
         unread = [(line, f"{self.path}:{line}: {problem}") for line, problem in self.unread]
-        return list(dict.fromkeys(text for _, text in sorted(unread + self.problems, key=itemgetter(0))))
+        texts = list(dict.fromkeys(text for _, text in sorted(unread + self.problems, key=itemgetter(0))))
+        more = len(texts) - MAX_SHOWN
+        return texts if more <= 0 else [*texts[:MAX_SHOWN], f"{self.path}: and {more:,} more problems like these"]
 
     def add(self, problem: KeyProblem) -> None:
         """Note a problem where its key was written, or failing that the nearest key that holds it."""
-        if any(problem.path == unread.path for _, unread in self.unread):
+        if problem.path in self._unread_paths():
             return
         override = self._override_of(problem.path)
         if override is not None:
@@ -105,6 +125,9 @@ class _Report:
         prefixes = (problem.path[:length] for length in range(len(problem.path), 0, -1))
         line = next((self.lines[path] for path in prefixes if path in self.lines), 1)
         self.problems.append((line, f"{self.path}:{line}: {problem}"))
+
+    def _unread_paths(self) -> set[KeyPath]:
+        return {problem.path for _, problem in self.unread}
 
     def _override_of(self, path: KeyPath) -> str | None:
         """The override that wrote `path`, or made the mapping at `path` that the file does not have."""
@@ -121,7 +144,7 @@ class _Report:
         if self.content is None:
             self.add(KeyProblem((), "is empty; a study file has at least name, data and space"))
         elif not isinstance(self.content, dict):
-            found = "a list" if isinstance(self.content, list) else f"only the value {self.content!r}"
+            found = "a list" if isinstance(self.content, list) else f"only the value {shown(self.content)}"
             self.add(KeyProblem((), f"holds {found}; a study file has keys with values, such as `name: my-study`"))
         return isinstance(self.content, dict)
 
@@ -133,10 +156,10 @@ class _Report:
             if not problems:
                 problems = apply_override(content, path, value)
             for problem in problems:
-                self.problems.append((_LAST, f"--set {text}: {problem}"))
+                self.problems.append((_LAST, f"--set {_short(text)}: {problem}"))
             if path:
                 self._forget(path)
-                self.origins[path] = text
+                self.origins[path] = _short(text)
         return content
 
     def _forget(self, path: KeyPath) -> None:
@@ -158,10 +181,16 @@ class _Report:
         if study is not None:
             written = content["space"] if isinstance(content.get("space"), dict) else {}
             unreadable = written.keys() - study.space.keys()
-            space_problems = [*check_space(study, unreadable), *check_stages(study, unreadable)]
-            for problem in [*space_problems, *check_first(study)]:
+            checks = chain(check_space(study, unreadable), check_stages(study, unreadable), check_first(study))
+            for problem in islice(checks, MAX_SHOWN + 1):
                 self.add(problem)
         return study
+
+
+def _short(override: str) -> str:
+    """An override as it is named in messages: without what would act on a terminal."""
+    text = override if len(override) <= 120 else f"{override[:117]}..."
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 _LAST = 10**9

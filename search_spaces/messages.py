@@ -4,12 +4,20 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 KeyPath = tuple[str | int, ...]
 """Keys and list indices from the top of a document; a key may hold dots, as the space's do."""
+
+MAX_SHOWN = 100
+"""Problems that are reported at once."""
+
+_LONGEST_WORD, _MAX_KNOWN, _MAX_LISTED = 80, 500, 120
+"""Longest word that is compared with others, and with how many: the time is quadratic in the words' lengths. How many
+words are listed."""
 
 _Schema = Mapping[str, Any]
 
@@ -34,8 +42,11 @@ def dotted(path: KeyPath) -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word most like `word`; None where none is like it."""
-    matches = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    """The known word most like `word`; None where none is like it, or `word` is too long to be a misspelt one."""
+    text = str(word)
+    if len(text) > _LONGEST_WORD:
+        return None
+    matches = difflib.get_close_matches(text, list(islice(known, _MAX_KNOWN)), n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
@@ -43,16 +54,24 @@ def choose_from(word: object, known: Iterable[str]) -> str:
     """`did you mean a? One of: a, b, c`."""
     known = list(known)
     near = nearest(word, known)
-    listed = f"one of: {', '.join(known)}"
+    listed = f"one of: {', '.join(known[:_MAX_LISTED])}"
+    if len(known) > _MAX_LISTED:
+        listed += f", ... ({len(known):,} in all)"
     return f"did you mean `{near}`? {listed.capitalize()}" if near else listed
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[KeyProblem]:
-    """One problem a key; where pydantic tried several types in vain, what the field takes is said once."""
+    """One problem a key; where pydantic tried several types in vain, what the field takes is said once.
+
+    Beyond `MAX_SHOWN` problems only the key is given: looking for what was meant takes time.
+    """
     problems: dict[KeyPath, KeyProblem] = {}
     for detail in error.errors(include_url=False):
         path, schema = _find(detail["loc"], _json_schema(model))
-        problem = _explain_one(detail, path, schema, _json_schema(model))
+        if len(problems) < MAX_SHOWN:
+            problem = _explain_one(detail, path, schema, _json_schema(model))
+        else:
+            problem = KeyProblem(path, "is wrong, too")
         problems.setdefault(problem.path, problem)
     return list(problems.values())
 
@@ -98,23 +117,34 @@ def _explain_one(detail: Mapping[str, Any], path: KeyPath, schema: _Schema, root
         case "union_tag_invalid":
             names = schema["discriminator"]["mapping"]
             return KeyProblem(
-                (*path, "name"), f"unknown name {received['name']!r}; {choose_from(received['name'], names)}"
+                (*path, "name"), f"unknown name {shown(received['name'])}; {choose_from(received['name'], names)}"
             )
         case "union_tag_not_found" if isinstance(received, Mapping):
             return KeyProblem((*path, "name"), f"is missing; {choose_from('', schema['discriminator']['mapping'])}")
         case "value_error":
             return KeyProblem(path, str(detail["ctx"]["error"]))
         case "literal_error" if "enum" in schema:
-            return KeyProblem(path, f"unknown value {received!r}; {choose_from(received, map(str, schema['enum']))}")
+            return KeyProblem(
+                path, f"unknown value {shown(received)}; {choose_from(received, map(str, schema['enum']))}"
+            )
         case "too_short":
             return KeyProblem(path, f"is empty; give {_expected(schema, root)}")
+        case "too_long":
+            return KeyProblem(
+                path, f"has {len(received):,} entries; at most {detail['ctx']['max_length']:,} are allowed"
+            )
+        case "string_too_long":
+            limit = detail["ctx"]["max_length"]
+            return KeyProblem(
+                path, f"got {shown(received)}, {len(received):,} characters; at most {limit:,} are allowed"
+            )
     quotes = "; put quotes around it" if detail["type"] == "string_type" and isinstance(received, int | float) else ""
-    return KeyProblem(path, f"got {_shown(received)}; expected {_expected(schema, root)}{quotes}")
+    return KeyProblem(path, f"got {shown(received)}; expected {_expected(schema, root)}{quotes}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """The value as received, cut where it is long."""
-    text = "nothing" if value is None else repr(value)
+    text = "nothing" if value is None else repr(value[:100] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -207,5 +237,8 @@ def _expected_mapping(schema: _Schema) -> str:
 
 def _limits(schema: _Schema) -> str:
     spelled = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{word} {schema[key]:g}" for key, word in spelled.items() if key in schema]
+    bounds = {key: f"{schema[key]:{',' if isinstance(schema[key], int) else 'g'}}" for key in spelled if key in schema}
+    if {"minimum", "maximum"} <= bounds.keys():
+        return f" ({bounds['minimum']} to {bounds['maximum']})"
+    limits = [f"{spelled[key]} {bound}" for key, bound in bounds.items()]
     return f" ({' and '.join(limits)})" if limits else ""

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from search_spaces.fields import has_variants
-from search_spaces.messages import KeyPath, KeyProblem, dotted
+from search_spaces.messages import KeyPath, KeyProblem, dotted, shown
 from search_spaces.schema import Parameter, SearchConfig
 from search_spaces.yaml_file import parse
 from trainables.config import TrialConfig
+
+_LONGEST_KEY, _MAX_DEPTH = 200, 10
+"""Characters and parts of an override's key; no field lies deeper than 5."""
 
 
 def read_override(text: str, environment: Mapping[str, str]) -> tuple[KeyPath, Any, list[KeyProblem]]:
     """Path, value and problems of one `key=value`; the value is read as YAML."""
     key, equals, written = text.partition("=")
     path = key_path(key.strip())
-    if not equals or not path:
-        return path, None, [KeyProblem((), "write key=value, for example search.trials=50")]
+    if not equals or not path or not key.isprintable() or len(key) > _LONGEST_KEY or len(path) > _MAX_DEPTH:
+        return (), None, [KeyProblem((), "write key=value, for example search.trials=50")]
     document = parse(written, environment)
     return path, document.content, [KeyProblem(path, problem.message) for _, problem in document.problems]
 
@@ -38,7 +41,7 @@ def apply_override(content: dict[str, Any], path: KeyPath, value: Any) -> list[K
     for depth, key in enumerate(keys[:-1], start=1):
         inner = _opened(target.get(key), ".".join(keys[:depth]))
         if not isinstance(inner, dict):
-            return [KeyProblem(path, f"{dotted(path[:depth])} is {inner!r}, which holds no keys")]
+            return [KeyProblem(path, f"{dotted(path[:depth])} is {shown(inner)}, which holds no keys")]
         target[key] = target = inner
     if len(keys) == 3 and keys[0] == "space":
         _give_way(target, keys[2])

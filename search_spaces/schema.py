@@ -4,16 +4,28 @@ import math
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ByteSize, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
 from search_spaces.search_options import SchedulerConfig, SearcherConfig, StageConfig
 from trainables.config import Config, TrialConfig
-from trainables.config.base import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from trainables.config.base import MAX_LAYERS, MAX_PARAMETERS, Count, Name, Number, Seconds, Seed, TotalEpochs
 from trainables.config.objective import Objective
 
-Scalar = bool | int | float | str | None
-Value = Scalar | list[Any]
+Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A whole number of any field; as far as a float counts without gaps, too."""
+Text = Annotated[str, Field(max_length=4_095)]
+Scalar = bool | Whole | Number | Text | None
+Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
 """What one parameter can be set to."""
+Values = Annotated[list[Value], Field(max_length=10_000)]
+Wanted = Annotated[list[Any], Field(max_length=1_000)]
+"""Values that a condition asks for; they are compared, nothing else."""
+
+Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
+"""Paths of fields to values."""
+
+_MAX_STEPS = 1_000_000
+"""Values of a range with a step. None is ever listed, but what cannot be told apart in a plot need not be searched."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
@@ -24,26 +36,39 @@ def _seconds(value: object) -> object:
         return value
     match = _DURATION.fullmatch(value.strip())
     if match is None or not any(match.groups()):
-        raise ValueError(f"not a duration: {value!r}; write seconds or for example 90s, 30m, 8h, 1h30m")
+        raise ValueError(f"not a duration: {value[:80]!r}; write seconds or for example 90s, 30m, 8h, 1h30m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
-Duration = Annotated[PositiveFloat, BeforeValidator(_seconds)]
-"""Seconds, written as a number or as `8h`, `30m`, `90s`."""
+Duration = Annotated[Seconds, BeforeValidator(_seconds)]
+"""Seconds, up to ten years, written as a number or as `8h`, `30m`, `90s`."""
+
+
+def _short(size: object) -> object:
+    """Leave sizes to pydantic, which multiplies floats: of three hundred digits it would make infinitely many bytes."""
+    if isinstance(size, str) and len(size) > 30:
+        raise ValueError(f"got {size[:30]!r}...; write bytes, or for example 4GiB")
+    return size
+
+
+def _shareable(gpus: float) -> float:
+    if 0.0 < gpus < 0.0001:
+        raise ValueError(f"got {gpus}; Ray shares a GPU among at most 10,000 trials: give 0, or at least 0.0001")
+    return gpus
 
 
 class Parameter(Config):
     """One parameter that varies: either `choices`, or `low` and `high`."""
 
-    choices: Annotated[list[Value], Field(min_length=1)] | None = None
-    low: int | float | None = None
-    high: int | float | None = None
+    choices: Annotated[Values, Field(min_length=1)] | None = None
+    low: Whole | Number | None = None
+    high: Whole | Number | None = None
     log: bool = False
     """Search the logarithm."""
-    step: int | float | None = None
+    step: Whole | Number | None = None
     """Distance between neighbouring values; without it a float range is continuous."""
-    when: dict[str, Value] | None = None
+    when: Annotated[dict[Name, Scalar | Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
     """The parameter exists only where each named key has this value, or one of these."""
 
     @model_validator(mode="after")
@@ -62,6 +87,11 @@ class Parameter(Config):
             raise ValueError("log and step exclude each other")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be above 0, got {self.step}")
+        if self.step is not None and (self.high - self.low) / self.step > _MAX_STEPS:
+            raise ValueError(
+                f"step {self.step} makes {(self.high - self.low) / self.step:.3g} values of {self.low} to {self.high}, "
+                f"at most {_MAX_STEPS:,} are searched; give a larger step, or none for a continuous range"
+            )
         return self
 
     def has(self, value: Value) -> bool:
@@ -85,26 +115,26 @@ class SearchConfig(Config):
     """What to try next: a name, or `{name: ..., options}`; `tune-cli zoo searchers`."""
     scheduler: SchedulerConfig = Field(default="asha", validate_default=True)
     """What to stop early: a name, or `{name: ..., options}`; `tune-cli zoo schedulers`."""
-    trials: PositiveInt = 20
+    trials: Count = 20
     """Trials to train, counting those stopped early or failed, not the infeasible ones or repeats."""
     time_budget: Duration | None = None
     """Wall-clock time of the search: `8h`, `30m`, or seconds. Data preparation and the final report come on top."""
-    total_epochs: PositiveInt | None = None
+    total_epochs: TotalEpochs | None = None
     """Epochs that all trials together may train; running trials are stopped when they are spent."""
-    target: float | None = None
+    target: Number | None = None
     """The search ends as soon as the objective is this good."""
-    patience: PositiveInt | None = None
+    patience: Count | None = None
     """The search ends after this many finished trials without a better one."""
-    first: tuple[dict[str, Value], ...] = ()
+    first: Annotated[tuple[Configuration, ...], Field(max_length=1_000)] = ()
     """Configurations to try before the searcher chooses, each a map of the space's paths to values; what it leaves out
     is as in the base configuration, which is always the very first."""
-    warm_start: str | None = None
+    warm_start: Name | None = None
     """Name of another study on the same images, in the same storage: the searcher learns from its trials, too."""
-    stages: tuple[StageConfig, ...] = ()
+    stages: Annotated[tuple[StageConfig, ...], Field(max_length=20)] = ()
     """Rounds, each with its own parameters and budget, each from where the one before left off. `trials`,
     `total_epochs` and `patience` are then the rounds' own; `time_budget` and `target` are the whole study's."""
-    seed: int = Field(default=0, ge=0)
-    keep_checkpoints: PositiveInt = 3
+    seed: Seed = 0
+    keep_checkpoints: Count = 3
     """Checkpoints of this many best trials stay on disk; with `second_objective`, those of all best trade-offs, too."""
 
     @property
@@ -126,22 +156,22 @@ class SearchConfig(Config):
 class ConfirmConfig(Config):
     """Retraining the best trials with fresh seeds, in full, before a difference is believed."""
 
-    top: NonNegativeInt = 0
+    top: Annotated[int, Field(ge=0, le=10_000)] = 0
     """This many best trials are retrained; 0: none."""
-    seeds: Annotated[int, Field(ge=2)] = 3
+    seeds: Annotated[int, Field(ge=2, le=1_000)] = 3
     """Fresh seeds for each of them."""
 
 
 class ResourcesConfig(Config):
     """What one trial occupies; as many run at once as fit."""
 
-    cpus_per_trial: PositiveInt = 1
-    gpus_per_trial: NonNegativeFloat = 0.0
+    cpus_per_trial: Annotated[int, Field(ge=1, le=10_000)] = 1
+    gpus_per_trial: Annotated[float, Field(ge=0.0, le=1_000.0), AfterValidator(_shareable)] = 0.0
     """May be a fraction: 0.25 puts four trials on one GPU."""
-    memory_per_trial: Annotated[ByteSize, Field(gt=0)] | None = None
+    memory_per_trial: Annotated[ByteSize, Field(gt=0, le=2**50), BeforeValidator(_short)] | None = None
     """What one trial may add to its worker's memory, in bytes or as `4GiB`; a trial that needs more is infeasible.
     GPU memory has its own limit."""
-    max_concurrent: PositiveInt | None = None
+    max_concurrent: Count | None = None
     """Upper limit of trials at once."""
 
 
@@ -153,5 +183,7 @@ class StudyConfig(TrialConfig):
     search: SearchConfig = SearchConfig()
     resources: ResourcesConfig = ResourcesConfig()
     confirm: ConfirmConfig = ConfirmConfig()
-    space: dict[str, Parameter] = Field(min_length=1, examples=["model.filters: {choices: [16, 32]}"])
+    space: dict[Name, Parameter] = Field(
+        min_length=1, max_length=MAX_PARAMETERS, examples=["model.filters: {choices: [16, 32]}"]
+    )
     """Path of a base field, for example `model.filters`, to what it may be."""

@@ -4,21 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from trainables.config.base import Config, PositiveInt
+from trainables.config.base import MAX_PARAMETERS, Config, Count, Epochs, Name, Pixels, TotalEpochs
 
 
 def _from_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
 
-ReductionFactor = Annotated[int, Field(ge=2)]
+ReductionFactor = Annotated[int, Field(ge=2, le=1_000)]
+
+Population = Annotated[int, Field(ge=2, le=100_000)]
 
 
 class TpeConfig(Config):
     """Tree-structured Parzen estimator, multivariate, grouped by condition: the default, good for every space."""
 
     name: Literal["tpe"] = "tpe"
-    startup_trials: PositiveInt = 10
+    startup_trials: Count = 10
     """Random proposals before the model is used."""
 
 
@@ -38,7 +40,7 @@ class GpConfig(Config):
     """Gaussian process with expected improvement, for up to some hundred trials; refuses `when`."""
 
     name: Literal["gp"] = "gp"
-    startup_trials: PositiveInt = 10
+    startup_trials: Count = 10
     """Random proposals before the model is used."""
 
 
@@ -46,7 +48,7 @@ class CmaEsConfig(Config):
     """Covariance matrix adaptation evolution strategy, for numbers and many trials; refuses `when` and `choices`."""
 
     name: Literal["cma_es"] = "cma_es"
-    population: Annotated[int, Field(ge=2)] | None = None
+    population: Population | None = None
     """Trials a generation; default 4 + 3 ln(number of parameters)."""
 
 
@@ -54,7 +56,7 @@ class Nsga2Config(Config):
     """Genetic search, for two objectives; parameters under `when` are drawn at random."""
 
     name: Literal["nsga2"] = "nsga2"
-    population: Annotated[int, Field(ge=2)] = 20
+    population: Population = 20
     """Trials a generation."""
 
 
@@ -69,7 +71,7 @@ class AshaConfig(Config):
     """Asynchronous successive halving: at each rung the best 1/`reduction_factor` go on."""
 
     name: Literal["asha"] = "asha"
-    grace_epochs: PositiveInt = 1
+    grace_epochs: Epochs = 1
     """The first rung."""
     reduction_factor: ReductionFactor = 3
 
@@ -78,19 +80,19 @@ class HyperbandConfig(Config):
     """Asynchronous Hyperband: ASHA with several first rungs, each trial bound to one of them."""
 
     name: Literal["hyperband"] = "hyperband"
-    grace_epochs: PositiveInt = 1
+    grace_epochs: Epochs = 1
     """The first rung of the first bracket; each further bracket leaves out one rung more."""
     reduction_factor: ReductionFactor = 3
-    brackets: PositiveInt = 3
+    brackets: Annotated[int, Field(ge=1, le=100)] = 3
 
 
 class MedianConfig(Config):
     """Median stopping: a trial whose best is below the median of the others' running means ends."""
 
     name: Literal["median"] = "median"
-    grace_epochs: PositiveInt = 1
+    grace_epochs: Epochs = 1
     """Epochs before a trial may be stopped."""
-    min_trials: PositiveInt = 3
+    min_trials: Count = 3
     """Other trials that must have come as far."""
 
 
@@ -110,25 +112,25 @@ SchedulerConfig = Annotated[
 class StageConfig(Config):
     """One round of a staged search: some parameters vary, the others are as the rounds before left them."""
 
-    parameters: Annotated[tuple[str, ...], Field(min_length=1)]
+    parameters: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_PARAMETERS)]
     """Paths of `space` that vary in this round."""
-    trials: PositiveInt
+    trials: Count
     """Trials to train, counted as in `search.trials`."""
     searcher: SearcherConfig | None = None
     """What to try next; default `search.searcher`."""
     scheduler: SchedulerConfig | None = None
     """What to stop early; default `search.scheduler`."""
-    total_epochs: PositiveInt | None = None
+    total_epochs: TotalEpochs | None = None
     """Epochs that the round's trials together may train."""
-    patience: PositiveInt | None = None
+    patience: Count | None = None
     """The round ends after this many finished trials without a better one."""
-    max_epochs: PositiveInt | None = None
+    max_epochs: Epochs | None = None
     """Epochs of a trial; default `training.max_epochs`."""
     train_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Share of the training images used, for a cheap round; default `data.train_fraction`."""
-    image_size: PositiveInt | None = None
+    image_size: Pixels | None = None
     """Pixels, for a cheap round; default `data.image_size`."""
-    top: PositiveInt = 1
+    top: Count = 1
     """How many of the round's best decide what comes after it. Its best values are fixed for all later rounds that do
     not vary them again. A later round that does searches the whole range if this is 1, else around the best `top`
     trials: among their choices, or from the nearest value tried below theirs to the nearest above."""

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
-from search_spaces.composition import allowed_values, base_value, composition_problems, condition_cycle
+from search_spaces.composition import allowed_values, base_value, comparable, composition_problems, condition_cycle
 from search_spaces.fields import expected_value, field_paths, has_variants, numeric_kind, owners, variants
-from search_spaces.messages import KeyPath, KeyProblem, choose_from, dotted, nearest
+from search_spaces.messages import KeyPath, KeyProblem, choose_from, dotted, nearest, shown
 from search_spaces.schema import Parameter, StudyConfig
-from search_spaces.value_checks import deciding_parameters, value_problems
+from search_spaces.value_checks import ValueChecker, deciding_parameters
 from trainables.config import TrialConfig
 
 _SAME_IMAGES = "all trials must see the same images in the same split, or their accuracies cannot be compared"
@@ -24,47 +25,56 @@ _FIXED = {
 """What a space may not vary, and why."""
 
 
-def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> list[KeyProblem]:
-    """Every problem of the study's space; none means each value of each parameter can make a valid trial.
+_MAX_FOR_ONE = 20
+"""Problems of one parameter that are reported at once."""
+
+
+def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> Iterator[KeyProblem]:
+    """Yield every problem of the study's space; none means each value of each parameter can make a valid trial.
 
     Args:
         study: the study as far as its schema could read it.
         unreadable: parameters of the file that the schema refused; what depends on them is not judged.
     """
-    problems: list[KeyProblem] = []
     unsound = set(unreadable)
     for path in unreadable:
         problem = _path_problem(study, path)
-        problems += [KeyProblem(("space", path), problem)] if problem else []
+        if problem:
+            yield KeyProblem(("space", path), problem)
     for path, parameter in study.space.items():
         problem = _path_problem(study, path)
-        found = [KeyProblem(("space", path), problem)] if problem else [*_range_problems(path, parameter)]
-        found += _when_problems(study, path, parameter, unreadable)
-        problems += found
+        found = [KeyProblem(("space", path), problem)] if problem else [*_some(_range_problems(path, parameter))]
+        found += _some(_when_problems(study, path, parameter, unreadable))
+        yield from found
         unsound |= {path} if found else set()
     cycle = condition_cycle(study)
     if cycle:
-        return [*problems, KeyProblem(("space", cycle[0], "when"), f"runs in a circle: {' -> '.join(cycle)}")]
+        yield KeyProblem(("space", cycle[0], "when"), f"runs in a circle: {' -> '.join(cycle)}")
+        return
+    checker = ValueChecker(study, unsound)
     for path in study.space:
         if not unsound & {path, *deciding_parameters(study, path)}:
-            problems += value_problems(study, path, unsound)
-    return problems
+            yield from _some(checker.problems(path))
 
 
-def check_first(study: StudyConfig) -> list[KeyProblem]:
-    """Every problem of `search.first`: fields that do not exist, values that make no valid trial together."""
-    problems: list[KeyProblem] = []
+def _some(problems: Iterator[KeyProblem]) -> Iterator[KeyProblem]:
+    """As many problems of one parameter as help: of 10,000 choices all may be wrong for one reason."""
+    return islice(problems, _MAX_FOR_ONE)
+
+
+def check_first(study: StudyConfig) -> Iterator[KeyProblem]:
+    """Yield every problem of `search.first`: fields that do not exist, values that make no valid trial together."""
     for index, values in enumerate(study.search.first):
         here: KeyPath = ("search", "first", index)
-        messages = {path: _field_problem(study, path) for path in values}
-        found = [KeyProblem((*here, path), message) for path, message in messages.items() if message]
-        if not found:
-            found = [
-                KeyProblem((*here, dotted(problem.path)), problem.message)
-                for problem in composition_problems(study, values)
-            ]
-        problems += found
-    return problems
+        is_sound = True
+        for path in values:
+            message = _field_problem(study, path)
+            if message:
+                is_sound = False
+                yield KeyProblem((*here, path), message)
+        if is_sound:
+            for problem in composition_problems(study, values):
+                yield KeyProblem((*here, dotted(problem.path)), problem.message)
 
 
 def _path_problem(study: StudyConfig, path: str) -> str | None:
@@ -119,10 +129,11 @@ def _reachable(study: StudyConfig, section: str) -> list[str]:
 def _range_problems(path: str, parameter: Parameter) -> Iterator[KeyProblem]:
     """Repeated choices; a range that the field's kind of number cannot have."""
     here: KeyPath = ("space", path)
-    choices = parameter.choices or []
-    for index, choice in enumerate(choices):
-        if choice in choices[:index]:
-            yield KeyProblem((*here, "choices", index), f"{choice!r} is there twice; keep one")
+    seen: set[object] = set()
+    for index, choice in enumerate(parameter.choices or []):
+        if comparable(choice) in seen:
+            yield KeyProblem((*here, "choices", index), f"{shown(choice)} is there twice; keep one")
+        seen.add(comparable(choice))
     if parameter.low is None or parameter.high is None:
         return
     kind = numeric_kind(path)
@@ -169,11 +180,14 @@ def _never(here: KeyPath, key: str, condition: Parameter, allowed: list[Any]) ->
     """Values that the parameter `key` cannot have."""
     if not allowed:
         yield KeyProblem(here, "is empty; give the value, or values, under which the parameter exists")
+    choices = set(map(comparable, condition.choices or ()))
     for value in allowed:
         if condition.choices is not None:
-            if value not in condition.choices:
-                choices = [str(choice) for choice in condition.choices]
-                yield KeyProblem(here, f"{key} is never {value!r}; {choose_from(value, choices)}")
+            if comparable(value) not in choices:
+                known = [shown(choice) if isinstance(choice, list) else str(choice) for choice in condition.choices]
+                yield KeyProblem(here, f"{key} is never {shown(value)}; {choose_from(value, known)}")
         elif not condition.has(value):
             step = "" if condition.step is None else f" in steps of {condition.step}"
-            yield KeyProblem(here, f"{key} is never {value!r}; it lies from {condition.low} to {condition.high}{step}")
+            yield KeyProblem(
+                here, f"{key} is never {shown(value)}; it lies from {condition.low} to {condition.high}{step}"
+            )

@@ -9,8 +9,8 @@ _ROUNDS_OWN = ("trials", "total_epochs", "patience")
 """Budgets that each round has for itself."""
 
 
-def check_stages(study: StudyConfig, unreadable: Collection[str] = ()) -> list[KeyProblem]:
-    """Every problem of `search.stages`; none where there are no stages.
+def check_stages(study: StudyConfig, unreadable: Collection[str] = ()) -> Iterator[KeyProblem]:
+    """Yield every problem of `search.stages`; none where there are no stages.
 
     Args:
         study: the study as far as its schema could read it.
@@ -18,25 +18,21 @@ def check_stages(study: StudyConfig, unreadable: Collection[str] = ()) -> list[K
     """
     search = study.search
     if not search.stages:
-        return []
-    problems = [
-        KeyProblem(("search", name), "each round has its own; give it in search.stages")
-        for name in _ROUNDS_OWN
-        if name in search.model_fields_set
-    ]
+        return
+    for name in _ROUNDS_OWN:
+        if name in search.model_fields_set:
+            yield KeyProblem(("search", name), "each round has its own; give it in search.stages")
     if search.second_objective is not None:
         message = "a round hands on its best trial, and with two objectives there is no best; leave one of the two out"
-        problems.append(KeyProblem(("search", "stages"), message))
+        yield KeyProblem(("search", "stages"), message)
     known = {*study.space, *unreadable}
     for index in range(len(search.stages)):
-        problems += _stage_problems(study, index, known)
+        yield from _stage_problems(study, index, known)
     staged = {path for stage in search.stages for path in stage.parameters}
-    problems += [
-        KeyProblem(("space", path), "varies in no round; name it in one of search.stages, or set it in the base")
-        for path in study.space
-        if path not in staged
-    ]
-    return problems
+    for path in study.space:
+        if path not in staged:
+            message = "varies in no round; name it in one of search.stages, or set it in the base"
+            yield KeyProblem(("space", path), message)
 
 
 def _stage_problems(study: StudyConfig, index: int, known: Collection[str]) -> Iterator[KeyProblem]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from search_spaces.composition import allowed_values, composition_problems, is_active, parameter_order
+from search_spaces.composition import allowed_values, comparable, composition_problems, is_active, parameter_order
 from search_spaces.fields import has_variants, owners, variants
 from search_spaces.messages import KeyPath, KeyProblem
 from search_spaces.schema import Parameter, StudyConfig
@@ -16,31 +16,94 @@ from search_spaces.schema import Parameter, StudyConfig
 _MAX_CONTEXTS = 200
 """Combinations of conditions under which one parameter is tried; real studies have a handful."""
 
+_MAX_STEPS = 5_000
+"""Values set on the way to these combinations; real studies need as many as they have combinations."""
+
 _DRAWS = 16
 """Draws of the other parameters before a value is called impossible."""
 
+_MAX_TRIED = 5_000
+"""Trials composed for the whole study, besides one for each value. Real studies need a few hundred."""
 
-def value_problems(study: StudyConfig, path: str, unsound: Collection[str]) -> Iterator[KeyProblem]:
-    """Values that make no valid trial, each tried under every condition under which the parameter exists."""
-    section, _, field = path.partition(".")
-    contexts = list(islice(_contexts(study, path), _MAX_CONTEXTS))
-    if not contexts:
-        yield KeyProblem(("space", path, "when"), "can never be met as a whole")
-        return
-    if has_variants(section):
-        base_name = getattr(study, section).name
-        chosen = dict.fromkeys(context.get(f"{section}.name", base_name) for context in contexts)
-        names = [name for name in chosen if name in variants(section)]  # a wrong name is a problem of its own line
-        lacking = [name for name in names if name not in owners(path)] if field != "name" else []
-        if lacking:
-            yield _needs_when(study.space[path], path, lacking, [name for name in names if name not in lacking])
+
+class ValueChecker:
+    """Tries the values of a study's parameters.
+
+    Each value is tried at least once; how often beyond that is limited for the study as a whole, so that no space takes
+    longer than a second or two. What is not found here is found when the trial is proposed, which is then infeasible.
+    """
+
+    def __init__(self, study: StudyConfig, unsound: Collection[str]) -> None:
+        """Parameters in `unsound` have problems of their own, and are left out of the trials."""
+        self._study = study
+        self._order = parameter_order(study)
+        self._ends = {path: [value for _, value in _extremes(study.space[path])] for path in self._order}
+        self._unsound = unsound
+        self._tried = 0
+
+    def problems(self, path: str) -> Iterator[KeyProblem]:
+        """Values that make no valid trial, each tried under the conditions under which the parameter exists."""
+        study, (section, _, field) = self._study, path.partition(".")
+        contexts = _Contexts(study, self._order, path)
+        found = list(islice(contexts, _MAX_CONTEXTS))
+        if not found and not contexts.cut_short:
+            yield KeyProblem(("space", path, "when"), "can never be met as a whole")
+        if not found:
             return
-    for key, value in _extremes(study.space[path]):
-        for context in contexts:
-            message = _refusal(study, path, context | {path: value}, unsound)
-            if message:
-                yield KeyProblem(("space", path, *key), message)
-                break
+        if has_variants(section):
+            base_name = getattr(study, section).name
+            chosen = dict.fromkeys(context.get(f"{section}.name", base_name) for context in found)
+            names = [name for name in chosen if name in variants(section)]  # a wrong name is a problem of its own line
+            lacking = [name for name in names if name not in owners(path)] if field != "name" else []
+            if lacking:
+                yield _needs_when(study.space[path], path, lacking, [name for name in names if name not in lacking])
+                return
+        others = self._others(path)
+        for key, value in _extremes(study.space[path]):
+            for context in found:
+                message = self._refusal(path, context | {path: value}, others)
+                if message:
+                    yield KeyProblem(("space", path, *key), message)
+                if message or self._tried > _MAX_TRIED:
+                    break
+
+    def _others(self, path: str) -> list[str]:
+        """Sound parameters of the same section, and those that decide which exist; no others make values invalid."""
+        section = path.partition(".")[0]
+        relevant: set[str] = set()
+        for other in self._order:
+            if other.partition(".")[0] == section:
+                relevant |= {other, *deciding_parameters(self._study, other)}
+        return [other for other in self._order if other in relevant and other not in self._unsound]
+
+    def _refusal(self, path: str, values: dict[str, Any], others: list[str]) -> str | None:
+        """Why no trial has these values, whatever the other parameters are; None where one has.
+
+        The others are tried all at their first value, all at their last, then drawn.
+        """
+        draw = Random(0)
+        choosers: list[Callable[[list[Any]], Any]] = [itemgetter(0), itemgetter(-1), *[draw.choice] * _DRAWS]
+        said: str | None = None
+        for choose in choosers:
+            self._tried += 1
+            problems = composition_problems(self._study, self._filled(values, choose, others))
+            blamed = [problem for problem in problems if _is_about(problem, path)]
+            if not blamed:
+                return None
+            said = said or blamed[0].message
+            if ".".join(map(str, blamed[0].path[:2])) == path:
+                return said  # wrong by itself, whatever the others are
+            if self._tried > _MAX_TRIED:
+                return None
+        return said
+
+    def _filled(self, values: dict[str, Any], choose: Callable[[list[Any]], Any], others: list[str]) -> dict[str, Any]:
+        """The values, and one for every other sound parameter that exists then."""
+        filled = dict(values)
+        for path in others:
+            if path not in filled and is_active(self._study, path, filled):
+                filled[path] = choose(self._ends[path])
+        return filled
 
 
 def _needs_when(parameter: Parameter, path: str, lacking: list[str], having: list[str]) -> KeyProblem:
@@ -58,37 +121,9 @@ def _extremes(parameter: Parameter) -> Iterable[tuple[KeyPath, Any]]:
     return [(("low",), parameter.low), (("high",), parameter.high)]
 
 
-def _refusal(study: StudyConfig, path: str, values: dict[str, Any], unsound: Collection[str]) -> str | None:
-    """Why no trial has these values, whatever the other parameters are; None where one has.
-
-    The others are tried all at their first value, all at their last, then drawn.
-    """
-    draw = Random(0)
-    choosers: list[Callable[[list[Any]], Any]] = [itemgetter(0), itemgetter(-1), *[draw.choice] * _DRAWS]
-    said: str | None = None
-    for choose in choosers:
-        problems = composition_problems(study, _filled(study, values, choose, unsound))
-        blamed = [problem for problem in problems if _is_about(problem, path)]
-        if not blamed:
-            return None
-        said = said or blamed[0].message
-    return said
-
-
 def _is_about(problem: KeyProblem, path: str) -> bool:
     """Whether a problem of the composed trial lies in this field, or in how its section's fields go together."""
     return ".".join(map(str, problem.path[:2])) in (path, path.partition(".")[0], "")
-
-
-def _filled(
-    study: StudyConfig, values: dict[str, Any], choose: Callable[[list[Any]], Any], unsound: Collection[str]
-) -> dict[str, Any]:
-    """The values, and one for every other sound parameter that exists then."""
-    filled = dict(values)
-    for path in parameter_order(study):
-        if path not in filled and path not in unsound and is_active(study, path, filled):
-            filled[path] = choose([value for _, value in _extremes(study.space[path])])
-    return filled
 
 
 def deciding_parameters(study: StudyConfig, path: str) -> set[str]:
@@ -105,23 +140,38 @@ def deciding_parameters(study: StudyConfig, path: str) -> set[str]:
     return deciding
 
 
-def _contexts(study: StudyConfig, path: str) -> Iterator[dict[str, Any]]:
-    """Values of the deciding parameters under which `path` exists."""
-    deciding = deciding_parameters(study, path)
-    order = [key for key in parameter_order(study) if key in deciding]
-    candidates = {key: _distinguished(study, key, path) for key in order}
+class _Contexts:
+    """Values of the deciding parameters under which `path` exists, one combination after the other."""
 
-    def extend(context: dict[str, Any], rest: list[str]) -> Iterator[dict[str, Any]]:
-        if not rest:
-            if is_active(study, path, context):
+    def __init__(self, study: StudyConfig, order: Iterable[str], path: str) -> None:
+        deciding = deciding_parameters(study, path)
+        self._study, self._path = study, path
+        self._order = [key for key in order if key in deciding]
+        self._candidates = {key: _distinguished(study, key, path) for key in self._order}
+        self._steps = 0
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether there may be more combinations than were looked at."""
+        return self._steps > _MAX_STEPS
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._extended({}, 0)
+
+    def _extended(self, context: dict[str, Any], position: int) -> Iterator[dict[str, Any]]:
+        self._steps += 1
+        if self.cut_short:
+            return
+        if position == len(self._order):
+            if is_active(self._study, self._path, context):
                 yield context
-        elif is_active(study, rest[0], context):
-            for value in candidates[rest[0]]:
-                yield from extend(context | {rest[0]: value}, rest[1:])
-        else:
-            yield from extend(context, rest[1:])
-
-    return extend({}, order)
+            return
+        key = self._order[position]
+        if is_active(self._study, key, context):
+            for value in self._candidates[key]:
+                yield from self._extended(context | {key: value}, position + 1)
+        elif key not in (self._study.space[self._path].when or {}):
+            yield from self._extended(context, position + 1)
 
 
 def _distinguished(study: StudyConfig, key: str, path: str) -> list[Any]:
@@ -135,4 +185,4 @@ def _distinguished(study: StudyConfig, key: str, path: str) -> list[Any]:
         return list(condition.choices)
     asked = [allowed_values((parameter.when or {}).get(key, [])) for parameter in study.space.values()]
     numbers = [value for allowed in asked for value in allowed if isinstance(value, int | float)]
-    return list(dict.fromkeys([condition.low, *numbers]))
+    return list({comparable(value): value for value in [condition.low, *numbers]}.values())

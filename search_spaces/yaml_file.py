@@ -18,28 +18,62 @@ from typing import Any
 
 import yaml
 
-from search_spaces.messages import KeyPath, KeyProblem
+from search_spaces.messages import KeyPath, KeyProblem, shown
 
-_MAX_VALUES = 100_000
-"""A file that its aliases blow up beyond this is refused; the largest real study has a few hundred values."""
+MAX_CHARACTERS = 2**18
+"""Of a file, or of all that its variables stand for; the largest real study has a few thousand."""
+_MAX_VALUES = 20_000
+"""Of a file, aliases followed; room for a parameter of 10,000 choices."""
+_MAX_KEYS = 500
+"""Of one mapping; a space of every field there is has about a hundred."""
+_LONGEST_KEY = 200
 _MAX_DEPTH = 50
+_MAX_WHOLE = 2**63
 
 _VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\}")
 _OPEN, _CLOSE = "\ue000", "\ue001"
 """Stand around a variable's number while YAML is parsed: `{` would open a mapping inside `{root: ${DATA}}`."""
-_STAND_IN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
+_STAND_IN = re.compile(f"{_OPEN}([0-9]{{1,6}}){_CLOSE}")
+_NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000\ue001\u2028-\u202e\u2066-\u2069]")
+"""Control characters, which would act on a terminal; halves of characters, which no file holds; marks that turn the
+direction of writing; and the two that this module writes itself."""
 
 
 _YAML = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = frozenset({f"{_YAML}map", f"{_YAML}seq"})
-_SCALAR_TAGS = frozenset(f"{_YAML}{kind}" for kind in ("str", "bool", "int", "float", "null"))
+_KINDS = {
+    f"{_YAML}str": "text",
+    f"{_YAML}bool": "true or false",
+    f"{_YAML}int": "a whole number of at most 64 bits",
+    f"{_YAML}float": "a number",
+    f"{_YAML}null": "null",
+}
+
+
+_TOO_MANY = f"more than {_MAX_VALUES:,} values, aliases followed"
 
 
 class _Loader(yaml.SafeLoader):
     """Resolves plain scalars as this module's docstring says."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = self._nodes = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Count while composing: PyYAML itself would recurse to the end of the stack."""
+        self._nodes += 1
+        if self._depth > _MAX_DEPTH or self._nodes > 2 * _MAX_VALUES:  # keys are nodes, too
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's
+            problem = f"nested more than {_MAX_DEPTH} deep" if self._depth > _MAX_DEPTH else _TOO_MANY
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 for _tag, _pattern, _first in (
@@ -53,11 +87,20 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"{_YAML}{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
-def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))
+def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    number = int(loader.construct_scalar(node))
+    if abs(number) > _MAX_WHOLE:
+        raise ValueError("beyond the whole numbers of 64 bits")
+    return number
 
 
-_Loader.add_constructor(f"{_YAML}int", _decimal)
+def _float(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    text = str(loader.construct_scalar(node)).lower()
+    return float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+_Loader.add_constructor(f"{_YAML}int", _whole)
+_Loader.add_constructor(f"{_YAML}float", _float)
 
 
 @dataclass
@@ -75,15 +118,17 @@ class Document:
 def parse(text: str, environment: Mapping[str, str]) -> Document:
     """Read one YAML document. Never raises for what the text holds; see `Document.problems`."""
     document = Document()
+    if len(text) > MAX_CHARACTERS:
+        message = f"is {len(text):,} characters long; a study file has at most {MAX_CHARACTERS:,}"
+        return Document(problems=[(1, KeyProblem((), message))], is_yaml=False)
     try:
         _Reader(text, environment, document).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         document.problems.append((mark.line + 1 if mark else 1, KeyProblem((), f"not YAML: {_syntax(error)}")))
         document.is_yaml = False
-    except (yaml.YAMLError, RecursionError) as error:
-        said = "nested too deeply" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        document.problems.append((1, KeyProblem((), f"not YAML: {said}")))
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter two of an escape beyond Unicode
+        document.problems.append((1, KeyProblem((), f"not YAML: {str(error).splitlines()[0]}")))
         document.is_yaml = False
     return document
 
@@ -104,6 +149,12 @@ def _unread_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=f"the tag {tag} is not read here; take it out", problem_mark=node.start_mark)
 
 
+def _fill_in(content: dict[str, Any], others: dict[str, Any]) -> None:
+    """Add what `content` lacks."""
+    for key, value in others.items():
+        content.setdefault(key, value)
+
+
 class _Reader:
     """Walks the node tree once, building values and noting lines."""
 
@@ -113,7 +164,9 @@ class _Reader:
         self.loader = _Loader(_VARIABLE.sub(lambda _: f"{_OPEN}{next(numbers)}{_CLOSE}", text))
         self.environment = environment
         self.document = document
-        self.count = 0
+        self.count = self.depth = 0
+        self.expanded = 0
+        """Characters that variables stood for."""
 
     def read(self) -> None:
         try:
@@ -125,8 +178,15 @@ class _Reader:
 
     def _value(self, node: yaml.Node, path: KeyPath) -> Any:
         self.count += 1
-        if self.count > _MAX_VALUES or len(path) > _MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem="aliases or nesting make it too large", problem_mark=node.start_mark)
+        if self.count > _MAX_VALUES or self.depth > _MAX_DEPTH:
+            problem = _TOO_MANY if self.depth <= _MAX_DEPTH else f"aliases nest it more than {_MAX_DEPTH} deep"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        self.depth += 1
+        value = self._value_of(node, path)
+        self.depth -= 1
+        return value
+
+    def _value_of(self, node: yaml.Node, path: KeyPath) -> Any:
         if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTION_TAGS:
             raise _unread_tag(node)
         if isinstance(node, yaml.MappingNode):
@@ -145,7 +205,7 @@ class _Reader:
         own_lines: dict[str, int] = {}
         for key_node, value_node in node.value:
             if key_node.tag == f"{_YAML}merge":
-                content = self._merged(value_node, path) | content
+                _fill_in(content, self._merged(value_node, path))
         for key_node, value_node in node.value:
             if key_node.tag == f"{_YAML}merge":
                 continue
@@ -156,6 +216,9 @@ class _Reader:
                 continue
             own_lines[key] = self.document.lines[here] = line
             content[key] = self._value(value_node, here)
+        if len(content) > _MAX_KEYS:
+            problem = f"{len(content):,} keys in one place; at most {_MAX_KEYS} are allowed"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return content
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
@@ -165,7 +228,7 @@ class _Reader:
         for mapping in nodes:
             if not isinstance(mapping, yaml.MappingNode):
                 raise yaml.MarkedYAMLError(problem="<< takes a mapping", problem_mark=mapping.start_mark)
-            merged = self._value(mapping, path) | merged
+            _fill_in(merged, self._value(mapping, path))
         return merged
 
     def _key(self, node: yaml.Node) -> str:
@@ -174,7 +237,11 @@ class _Reader:
         if _STAND_IN.search(node.value):
             problem = "a variable of the environment can be a value, not a key"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
-        return str(node.value)
+        key = str(node.value)
+        if len(key) > _LONGEST_KEY or _NOT_TEXT.search(key):
+            problem = f"a key must be plain text of at most {_LONGEST_KEY} characters, got {shown(key)}"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return key
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Any:
         line = node.start_mark.line + 1
@@ -182,15 +249,21 @@ class _Reader:
             node.value = _STAND_IN.sub(lambda match: self._expanded(int(match.group(1)), line, path), node.value)
             if node.style is None:
                 node.tag = self.loader.resolve(yaml.ScalarNode, node.value, (True, False))  # type: ignore[no-untyped-call]  # PyYAML's
-        if node.tag not in _SCALAR_TAGS:
+        if node.tag not in _KINDS:
             raise _unread_tag(node)
+        strange = _NOT_TEXT.search(node.value)
+        if strange:
+            self._report(line, path, f"holds the character {strange.group()!a}, which is not text; take it out")
+            return ""
         try:
             return self.loader.construct_object(node)
         except (ValueError, KeyError) as error:  # an explicit tag that does not fit, a number of 5,000 digits
-            problem = f"{node.value[:40]!r} is no {node.tag.rpartition(':')[2]}"
+            problem = f"{node.value[:40]!r} is not {_KINDS[node.tag]}"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
     def _expanded(self, number: int, line: int, path: KeyPath) -> str:
+        if number >= len(self.variables):  # the stand-in was written as escapes
+            return _OPEN
         written = self.variables[number]
         match = _REFERENCE.fullmatch(written)
         if match is None:
@@ -202,7 +275,12 @@ class _Reader:
             advice = f"set it, or write ${{{name}:-default}}"
             self._report(line, path, f"the environment variable {name} is not set; {advice}")
             return ""
-        return default if default is not None and not value else value or ""
+        text = default if default is not None and not value else value or ""
+        self.expanded += len(text)
+        if self.expanded > MAX_CHARACTERS:
+            self._report(line, path, f"the variables stand for more than {MAX_CHARACTERS:,} characters in all")
+            return ""
+        return text
 
     def _report(self, line: int, path: KeyPath, message: str) -> None:
         self.document.problems.append((line, KeyProblem(path, message)))

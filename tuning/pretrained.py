@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from search_spaces.composition import compose
 from search_spaces.schema import Parameter, StudyConfig, Value
@@ -23,7 +24,7 @@ def with_local_weights(study: StudyConfig, tracking_uri: str, folder: StudyFolde
         InputError: there is no such registered model.
     """
 
-    def local(weights: Value) -> Value:
+    def local(weights: Any) -> Any:
         return [local(one) for one in weights] if isinstance(weights, list) else _local(weights, tracking_uri, folder)
 
     if isinstance(study.model, BackboneConfig) and "weights" in study.model.model_fields_set:
@@ -57,7 +58,7 @@ def _local(weights: Value, tracking_uri: str, folder: StudyFolder) -> Value:
     return str(path.resolve()) if path.is_file() else weights
 
 
-def _mapped(path: str, parameter: Parameter, local: Callable[[Value], Value]) -> Parameter:
+def _mapped(path: str, parameter: Parameter, local: Callable[[Any], Any]) -> Parameter:
     """The parameter with weights local where it offers them and where its condition asks for them."""
     update: dict[str, object] = {}
     if path == _WEIGHTS and parameter.choices is not None:

@@ -2,13 +2,21 @@
 
 import logging
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.options import Json, Set, StudyFile
 
+_LISTED = 50
+"""Choices of a parameter, or epochs at which the scheduler decides, that are written out."""
+_REASONS = 10
+"""Reasons why configurations cannot be built that are written out, the commonest first."""
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from search_spaces.schema import StudyConfig
     from tuning.planning.plan import (
         Plan,
@@ -72,8 +80,10 @@ def _print(study: "StudyConfig", made: "Plan") -> None:
         ("", "parameters", "MACs", "memory", ""), [_trial_row(trial) for trial in made.samples], right=(1, 2, 3)
     )
     print(f"\ncannot be built: {100 * made.infeasible_fraction:.1f} % of {made.measured} configurations")
-    for reason, times in made.infeasible_reasons.items():
+    for reason, times in islice(made.infeasible_reasons.items(), _REASONS):
         print(f"  {times} times: {reason}")
+    if len(made.infeasible_reasons) > _REASONS:
+        print(f"  and {len(made.infeasible_reasons) - _REASONS} other reasons; --json lists them all")
     print(_epochs(made))
     print(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
     if made.time is not None:
@@ -106,13 +116,27 @@ def _parameter_row(parameter: "PlannedParameter") -> tuple[str, str, str]:
     from cli.display import formatting
 
     if parameter.choices is not None:
-        values = ", ".join(map(formatting.number, parameter.choices))
+        values = _first_of(parameter.choices)
     else:
         values = f"{formatting.number(parameter.low)} to {formatting.number(parameter.high)}"
         values += f", step {formatting.number(parameter.step)}" if parameter.step is not None else ""
         values += ", log" if parameter.log else ""
-    when = ", ".join(f"{path} is {value}" for path, value in (parameter.when or {}).items())
+    when = ", ".join(f"{path} is {_condition(value)}" for path, value in (parameter.when or {}).items())
     return parameter.path, values, f"when {when}" if when else ""
+
+
+def _condition(value: object) -> str:
+    return f"[{_first_of(value)}]" if isinstance(value, list) else str(value)
+
+
+def _first_of(values: "Sequence[object]") -> str:
+    """All values, or of many the first and the last."""
+    from cli.display import formatting
+
+    shown = list(map(formatting.number, values[:_LISTED]))
+    if len(values) > _LISTED:
+        shown += ["...", formatting.number(values[-1]), f"({len(values):,} in all)"]
+    return ", ".join(shown)
 
 
 def _stage_row(stage: "PlannedStage") -> tuple[str, ...]:
@@ -135,7 +159,7 @@ def _trial_row(trial: "PlannedTrial") -> tuple[str, ...]:
 
 def _epochs(made: "Plan") -> str:
     epochs = made.epochs
-    rungs = f", decided at {', '.join(map(str, epochs.rungs))}" if epochs.rungs else ""
+    rungs = f", decided at {_first_of(epochs.rungs)}" if epochs.rungs else ""
     expected = "" if epochs.expected is None else f", about {epochs.expected} expected"
     confirm = f"; {epochs.confirm} more to confirm the best" if epochs.confirm else ""
     return f"epochs: {epochs.a_trial} a trial{rungs}; {epochs.most} in all at most{expected}{confirm}"

@@ -64,11 +64,11 @@ def test_kinds_of_number(path, kind):
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("model.padding", "a whole number (at least 0) or `same`"),
-        ("model.convolutions", "a list, each a whole number (at least 1)"),
+        ("model.padding", "a whole number (0 to 1,024) or `same`"),
+        ("model.convolutions", "a list, each a whole number (1 to 65,536)"),
         ("model.batch_norm", "true or false"),
         ("model.filter_organisation", "one of: same, double, halve"),
-        ("optimizer.learning_rate", "a number (above 0)"),
+        ("optimizer.learning_rate", "a number (above 0 and at most 1e+30)"),
         ("data.root", "text"),
     ],
 )

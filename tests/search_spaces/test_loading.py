@@ -72,11 +72,11 @@ BAD_FILES = {
     ),
     "wrong type": (
         HEAD + "training: {max_epochs: many}\n" + SPACE,
-        ["s.yaml:3: training.max_epochs: got 'many'; expected a whole number (at least 1)"],
+        ["s.yaml:3: training.max_epochs: got 'many'; expected a whole number (1 to 1,000,000)"],
     ),
     "a boolean for a number": (
         HEAD + "training: {max_epochs: yes}\n" + SPACE,
-        ["s.yaml:3: training.max_epochs: got True; expected a whole number (at least 1)"],
+        ["s.yaml:3: training.max_epochs: got True; expected a whole number (1 to 1,000,000)"],
     ),
     "a number for text": (
         "name: 2024\ndata: {dataset: digits}\n" + SPACE,
@@ -88,7 +88,7 @@ BAD_FILES = {
     ),
     "one of two types": (
         HEAD + "model: {name: cnn, padding: -1}\n" + SPACE,
-        ["s.yaml:3: model.padding: got -1; expected a whole number (at least 0) or `same`"],
+        ["s.yaml:3: model.padding: got -1; expected a whole number (0 to 1,024) or `same`"],
     ),
     "a value where a section belongs": (
         HEAD + "training: 3\n" + SPACE,
@@ -257,7 +257,7 @@ def test_overrides_win_and_later_ones_over_earlier(tmp_path):
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("search.trials=many", "search.trials: got 'many'; expected a whole number (at least 1)"),
+        ("search.trials=many", "search.trials: got 'many'; expected a whole number (1 to 1,000,000)"),
         ("serch.trials=3", "serch: unknown key; did you mean `search`?"),
         ("search.trails=3", "search.trails: unknown key; did you mean `trials`?"),
         ("training.max_epochs", "write key=value, for example search.trials=50"),

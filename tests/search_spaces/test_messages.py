@@ -4,7 +4,9 @@ import pytest
 from pydantic import Field, ValidationError
 
 from search_spaces.messages import KeyProblem, choose_from, dotted, explain, misplaced_booleans, nearest
-from trainables.config.base import Config, PositiveInt
+from trainables.config.base import Config
+
+PositiveInt = Annotated[int, Field(ge=1)]
 
 
 class Cat(Config):

@@ -38,7 +38,7 @@ def problems(tmp_path: Path, search: str) -> list[str]:
         ),
         (
             f"  stages:\n    - {{{BOTH}, trials: 0}}\n",
-            "8: search.stages[0].trials: got 0; expected a whole number (at least 1)",
+            "8: search.stages[0].trials: got 0; expected a whole number (1 to 1,000,000)",
         ),
         (
             f"  stages:\n    - {{{BOTH}, trials: 2, top: 3}}\n",

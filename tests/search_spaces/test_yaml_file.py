@@ -44,7 +44,7 @@ def test_floats_come_back(number):
     assert value(repr(number).replace("inf", ".inf")) == number
 
 
-@given(number=st.integers())
+@given(number=st.integers(-(2**63), 2**63))
 def test_integers_come_back(number):
     assert value(str(number)) == number
 
@@ -104,11 +104,11 @@ MERGE_BOMB = "a0: &a0 {x: 1}\n" + "".join(
 )
 def test_what_explodes_is_refused_at_once(text):
     (problem,) = said(text)
-    assert re.search("not YAML: (aliases or nesting make it too large|nested too deeply)", problem)
+    assert re.search("not YAML: (more than 20,000 values|(aliases nest it|nested) more than 50 deep)", problem)
 
 
 def test_nesting_beyond_the_stack_is_refused():
-    assert said("[" * 20_000) == ["1: not YAML: nested too deeply"]
+    assert said("[" * 20_000) == ["1: not YAML: nested more than 50 deep"]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,12 @@ def test_nesting_beyond_the_stack_is_refused():
         ("a: !!python/name:os.getcwd x\n", "1: not YAML: the tag !!python/name:os.getcwd is not read here"),
         ("a: !own {b: 1}\n", "1: not YAML: the tag !own is not read here"),
         ("a: !!binary eA==\n", "1: not YAML: the tag !!binary is not read here"),
-        ("a: !!int x\n", "1: not YAML: 'x' is no int"),
-        ("a: !!bool x\n", "1: not YAML: 'x' is no bool"),
-        ("a: " + "9" * 5000 + "\n", "1: not YAML: '9999999999999999999999999999999999999999' is no int"),
+        ("a: !!int x\n", "1: not YAML: 'x' is not a whole number of at most 64 bits"),
+        ("a: !!bool x\n", "1: not YAML: 'x' is not true or false"),
+        (
+            "a: " + "9" * 5000 + "\n",
+            f"1: not YAML: '{'9' * 40}' is not a whole number of at most 64 bits",
+        ),
     ],
 )
 def test_what_is_not_read_is_refused_with_its_line(text, expected):

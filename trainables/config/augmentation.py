@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainables.config.base import Config, NonNegativeFloat, NonNegativeInt
+from trainables.config.base import Border, Config, NonNegativeFloat
 
 
 class AugmentationConfig(Config):
@@ -21,7 +21,7 @@ class AugmentationConfig(Config):
     """Probability."""
     rotation: float = Field(default=0.0, ge=0.0, le=180.0)
     """Greatest angle in degrees, either way; corners are filled with the reflected image."""
-    crop_padding: NonNegativeInt = 0
+    crop_padding: Border = 0
     """Pixels of reflected border, then a random crop of the original size."""
     random_resized_crop: float = Field(default=0.0, ge=0.0, lt=1.0)
     """0: off. Else the greatest share of the area that may be cut away: scale is drawn from [1 - this, 1], aspect from

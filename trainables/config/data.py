@@ -1,11 +1,10 @@
 """What the images are and how they are divided."""
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.config.base import Config, Fraction, PositiveInt
+from trainables.config.base import Config, Fraction, LocalPath, Pixels, Seed
 
 DatasetName = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
 
@@ -15,10 +14,10 @@ class DataConfig(Config):
 
     dataset: DatasetName
     """Data set by name; `tune-cli zoo datasets` lists them."""
-    root: Path | None = None
+    root: LocalPath | None = None
     """Folder with the data. `image_folder`: holds `train/CLASS/*` and optionally `val/` and `test/`. torchvision sets:
     where the files are or will be downloaded to (default `data`). `digits` needs none."""
-    image_size: PositiveInt | None = None
+    image_size: Pixels | None = None
     """Height and width in pixels after decoding. Default: the data set's own (required for `image_folder`)."""
     resize: Literal["crop", "stretch"] = "crop"
     """`crop`: shorter side to `image_size`, then the centre square. `stretch`: both sides, ignoring the aspect."""
@@ -28,7 +27,7 @@ class DataConfig(Config):
     """Share of the training images held out for validation, stratified. Unused where the folder has `val/`."""
     test_fraction: Fraction = 0.2
     """Share sealed away for the test, stratified, where the data set has no test part of its own."""
-    split_seed: int = 0
+    split_seed: Seed = 0
     """Seed of the splits; the trial's own seed does not touch them."""
     train_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
     """Share of the remaining training images used, stratified: a cheaper round of a staged search."""
@@ -36,7 +35,7 @@ class DataConfig(Config):
     """Mean and standard deviation by channel: of the training images, ImageNet's (pre-trained weights), or 0 and 1."""
     max_unreadable: Fraction = 0.01
     """Share of files that may be unreadable (left out and reported) before the study refuses to start."""
-    cache_dir: Path | None = None
+    cache_dir: LocalPath | None = None
     """Where decoded images are kept. Default: `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
 
     @model_validator(mode="after")

@@ -4,11 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainables.config.base import Config, Fraction, NonNegativeInt, PositiveInt
+from trainables.config.base import MAX_LAYERS, Border, Config, Depth, Fraction, KernelSize, Name, Width, Widths
 
 ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "mish", "elu", "tanh", "none"]
 FilterOrganisation = Literal["same", "double", "halve"]
-Padding = NonNegativeInt | Literal["same"]
+Padding = Border | Literal["same"]
 
 
 class SoftmaxRegressionConfig(Config):
@@ -21,7 +21,7 @@ class FullyConnectedConfig(Config):
     """Linear layers with activation, no convolution."""
 
     name: Literal["fully_connected"] = "fully_connected"
-    hidden: tuple[PositiveInt, ...] = Field(default=(256,), min_length=1)
+    hidden: Widths = Field(default=(256,), min_length=1)
     """Units of each hidden layer."""
     activation: ActivationName = "relu"
     batch_norm: bool = False
@@ -33,12 +33,12 @@ class CnnConfig(Config):
     """Blocks of convolution, activation, max-pool 2; then one dense layer and the output layer."""
 
     name: Literal["cnn"] = "cnn"
-    blocks: PositiveInt = 3
-    filters: PositiveInt = 32
+    blocks: Depth = 3
+    filters: Width = 32
     """Filters of the first block."""
     filter_organisation: FilterOrganisation = "double"
     """How the number of filters goes on from block to block (`halve` stops at 1)."""
-    kernel_size: PositiveInt = 3
+    kernel_size: KernelSize = 3
     padding: Padding = "same"
     """Pixels around the map before each convolution; `same` keeps its size."""
     activation: ActivationName = "relu"
@@ -46,25 +46,25 @@ class CnnConfig(Config):
     dropout: Fraction = 0.0
     """Before the output layer, and by channel after each pool when `dropout_in_blocks`."""
     dropout_in_blocks: bool = False
-    dense_units: PositiveInt = 128
+    dense_units: Width = 128
 
 
 class ConvNetConfig(Config):
     """Convolutions, pools and dense layers given as lists: the two-convolution networks and their relatives."""
 
     name: Literal["conv_net"] = "conv_net"
-    convolutions: tuple[PositiveInt, ...] = Field(default=(32, 32), min_length=1)
+    convolutions: Widths = Field(default=(32, 32), min_length=1)
     """Filters of each convolution."""
-    kernel_size: PositiveInt = 3
+    kernel_size: KernelSize = 3
     padding: Padding = "same"
-    pool_after: tuple[PositiveInt, ...] = (2,)
+    pool_after: Annotated[tuple[Depth, ...], Field(max_length=MAX_LAYERS)] = (2,)
     """Max-pool 2 after these convolutions, counted from 1."""
     activation: ActivationName = "relu"
     batch_norm: bool = False
     """After each convolution."""
     conv_dropout: Fraction = 0.0
     """After the last convolution or pool."""
-    dense: tuple[PositiveInt, ...] = (128,)
+    dense: Widths = (128,)
     """Units of each dense layer before the output layer; empty for none."""
     dense_dropout: Fraction = 0.0
     """Before the output layer."""
@@ -81,15 +81,15 @@ class AttentionCnnConfig(Config):
     """Blocks of parallel 3x3 convolutions weighted by attention over the pooled input; adaptive pool; dense head."""
 
     name: Literal["attention_cnn"] = "attention_cnn"
-    widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256), min_length=1)
+    widths: Widths = Field(default=(64, 128, 256), min_length=1)
     """Filters of each block."""
-    branches: PositiveInt = 3
+    branches: Depth = 3
     """Parallel convolutions in a block."""
     block_activation: ActivationName = "relu"
     pool: Literal["max", "average"] = "max"
     """Kind of the final adaptive pool."""
-    pool_size: PositiveInt = 8
-    dense: tuple[PositiveInt, ...] = ()
+    pool_size: KernelSize = 8
+    dense: Widths = ()
     """Units of each dense layer before the output layer; empty for one linear layer."""
     dropout: Fraction = 0.0
     """After each dense layer."""
@@ -99,20 +99,20 @@ class BackboneConfig(Config):
     """Any torchvision classification model, pre-trained or not, with a new head."""
 
     name: Literal["backbone"] = "backbone"
-    architecture: str = "resnet18"
+    architecture: Name = "resnet18"
     """torchvision's name; `tune-cli zoo models` lists them."""
-    weights: str = "none"
+    weights: Annotated[str, Field(max_length=4_095)] = "none"
     """`none`, a torchvision weights name (`IMAGENET1K_V2`, `DEFAULT`), a state-dict file, or `models:/NAME@champion`.
     Images should be normalised as they were when the weights were made: `data.normalization: imagenet` for
     torchvision's."""
-    freeze_depth: NonNegativeInt | Literal["all"] = 0
+    freeze_depth: Annotated[int, Field(ge=0, le=MAX_LAYERS)] | Literal["all"] = 0
     """0 trains everything, k freezes the first k stages from the input, `all` everything but the head."""
-    cut_at: str | None = None
+    cut_at: Name | None = None
     """Last stage kept, by name (`tune-cli zoo models ARCHITECTURE`). Default: all stages."""
     head: Literal["linear", "mlp", "conv"] = "linear"
-    head_units: tuple[PositiveInt, ...] = ()
+    head_units: Widths = ()
     """`mlp`: units of each hidden layer. `conv`: filters of each convolution."""
-    head_kernel_size: PositiveInt = 3
+    head_kernel_size: KernelSize = 3
     """`conv`: kernel of each convolution; maps that are too small are padded."""
     head_pool: bool = False
     """`conv`: max-pool 2 after each convolution, and a dense layer as wide as the last one before the output."""

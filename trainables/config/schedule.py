@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.config.base import Config, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from trainables.config.base import Config, Epochs, EpochsOrNone, Fraction, PositiveFloat
 
 
 class _ScheduleBase(Config):
-    warmup_epochs: NonNegativeFloat = 0.0
+    warmup_epochs: EpochsOrNone = 0.0
     """Linear rise from 0 over these epochs before the schedule starts."""
 
 
@@ -22,7 +22,7 @@ class StepConfig(_ScheduleBase):
     """Times `gamma` every `step_epochs`."""
 
     name: Literal["step"] = "step"
-    step_epochs: PositiveInt = 5
+    step_epochs: Epochs = 5
     gamma: PositiveFloat = 0.5
 
 
@@ -37,8 +37,8 @@ class CosineRestartsConfig(_ScheduleBase):
     """Cosine with warm restarts."""
 
     name: Literal["cosine_restarts"] = "cosine_restarts"
-    period_epochs: PositiveInt = 5
-    period_multiplier: PositiveInt = 2
+    period_epochs: Epochs = 5
+    period_multiplier: Epochs = 2
     final_factor: Fraction = 0.0
 
 
@@ -63,7 +63,7 @@ class PlateauConfig(_ScheduleBase):
 
     name: Literal["plateau"] = "plateau"
     factor: Fraction = 0.5
-    patience: PositiveInt = 2
+    patience: Epochs = 2
 
 
 ScheduleConfig = Annotated[

@@ -1,18 +1,18 @@
 """How one trial trains."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.config.base import Config, Fraction, NonNegativeFloat, PositiveFloat, PositiveInt
+from trainables.config.base import MAX_SECONDS, BatchSize, Config, Epochs, Fraction, PositiveFloat, Seed
 
 
 class TrainingConfig(Config):
     """Epochs, batches, numerics and seed of one trial."""
 
-    max_epochs: PositiveInt = 10
-    batch_size: PositiveInt = 64
-    seed: int = Field(default=0, ge=0)
+    max_epochs: Epochs = 10
+    batch_size: BatchSize = 64
+    seed: Seed = 0
     """Initial weights, order of batches, dropout and augmentation."""
     label_smoothing: Fraction = 0.0
     gradient_clip: PositiveFloat | None = None
@@ -23,5 +23,5 @@ class TrainingConfig(Config):
     """`auto`: bf16 autocast where the processor or GPU has it, else fp32."""
     compile: bool = False
     """Use `torch.compile`."""
-    checkpoint_seconds: NonNegativeFloat = 30.0
+    checkpoint_seconds: Annotated[float, Field(ge=0.0, le=MAX_SECONDS)] = 30.0
     """A checkpoint is written at the end of an epoch when the last one is at least this old."""

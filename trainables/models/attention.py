@@ -4,7 +4,10 @@ import torch
 from torch import nn
 
 from trainables.config.models import ActivationName, AttentionCnnConfig
-from trainables.models.layers import MapShape, activation, dense_layers
+from trainables.errors import InfeasibleError
+from trainables.models.layers import MapShape, activation, conv2d, convolved_shape, dense_layers, linear
+
+_MAX_CONVOLUTIONS = 128
 
 
 class AttentionBlock(nn.Module):
@@ -16,8 +19,8 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, channels: int, filters: int, branches: int, activation_name: ActivationName) -> None:
         super().__init__()
-        self.attention = nn.Linear(channels, branches)
-        self.convolutions = nn.ModuleList(nn.Conv2d(channels, filters, 3, padding=1) for _ in range(branches))
+        self.attention = linear(channels, branches)
+        self.convolutions = nn.ModuleList(conv2d(channels, filters, 3, padding=1) for _ in range(branches))
         self.activation = activation(activation_name)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
@@ -33,7 +36,18 @@ class AttentionBlock(nn.Module):
 
 
 def build_attention_cnn(config: AttentionCnnConfig, image_shape: MapShape, classes: int) -> nn.Module:
-    """One attention block a width, an adaptive pool, dense layers, the output layer."""
+    """One attention block a width, an adaptive pool, dense layers, the output layer.
+
+    Raises:
+        InfeasibleError: more convolutions or larger maps than any machine trains.
+    """
+    if len(config.widths) * config.branches > _MAX_CONVOLUTIONS:
+        raise InfeasibleError(
+            f"{len(config.widths)} blocks of {config.branches} branches are {len(config.widths) * config.branches:,} "
+            f"convolutions; use at most {_MAX_CONVOLUTIONS}"
+        )
+    for block, width in enumerate(config.widths, start=1):
+        convolved_shape(image_shape, width, 3, "same", f"block {block} of {len(config.widths)}")
     inputs = (image_shape[0], *config.widths[:-1])
     blocks = [
         AttentionBlock(channels, filters, config.branches, config.block_activation)

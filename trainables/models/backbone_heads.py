@@ -5,7 +5,7 @@ import math
 from torch import nn
 
 from trainables.config.models import BackboneConfig
-from trainables.models.layers import MapShape, activation, convolved_shape, dense_layers, pooled_shape
+from trainables.models.layers import MapShape, activation, conv2d, convolved_shape, dense_layers, pooled_shape
 
 
 def build_vector_head(config: BackboneConfig, features: int, classes: int) -> nn.Module:
@@ -32,7 +32,7 @@ def build_convolutional_head(config: BackboneConfig, shape: MapShape, classes: i
     for number, filters in enumerate(config.head_units, start=1):
         where = f"convolution {number} of the head"
         padding = max(math.ceil((smallest - min(shape[1:])) / 2), 0)
-        layers.append(nn.Conv2d(shape[0], filters, config.head_kernel_size, padding=padding))
+        layers.append(conv2d(shape[0], filters, config.head_kernel_size, padding))
         layers.append(activation(config.head_activation))
         shape = convolved_shape(shape, filters, config.head_kernel_size, padding, where)
         if config.head_pool:

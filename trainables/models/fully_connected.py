@@ -5,12 +5,12 @@ import math
 from torch import nn
 
 from trainables.config.models import FullyConnectedConfig, SoftmaxRegressionConfig
-from trainables.models.layers import MapShape, dense_layers
+from trainables.models.layers import MapShape, dense_layers, linear
 
 
 def build_softmax_regression(config: SoftmaxRegressionConfig, image_shape: MapShape, classes: int) -> nn.Module:
     """One linear layer on the pixels."""
-    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), classes))
+    return nn.Sequential(nn.Flatten(), linear(math.prod(image_shape), classes))
 
 
 def build_fully_connected(config: FullyConnectedConfig, image_shape: MapShape, classes: int) -> nn.Module:

@@ -10,6 +10,11 @@ from trainables.errors import InfeasibleError
 MapShape = tuple[int, int, int]
 """Channels, height and width of one image or feature map."""
 
+_MAX_WEIGHTS = 2**34
+"""Of one layer: 64 GiB in 32-bit floats, a quarter of what training it takes."""
+_MAX_MAP = 2**34
+"""Numbers in one image's feature map."""
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -27,6 +32,35 @@ def activation(name: ActivationName) -> nn.Module:
     return ACTIVATIONS[name]()
 
 
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """Build a linear layer.
+
+    Raises:
+        InfeasibleError: no machine holds its weights; torch would try, or fail to count their bytes.
+    """
+    _check_weights(inputs * outputs, f"a linear layer from {inputs:,} to {outputs:,}")
+    return nn.Linear(inputs, outputs)
+
+
+def conv2d(channels: int, filters: int, kernel_size: int, padding: int = 0) -> nn.Conv2d:
+    """Build a convolution of stride 1.
+
+    Raises:
+        InfeasibleError: no machine holds its weights.
+    """
+    what = f"a {kernel_size}x{kernel_size} convolution from {channels:,} to {filters:,} channels"
+    _check_weights(channels * filters * kernel_size**2, what)
+    return nn.Conv2d(channels, filters, kernel_size, padding=padding)
+
+
+def _check_weights(weights: int, what: str) -> None:
+    if weights > _MAX_WEIGHTS:
+        raise InfeasibleError(
+            f"{what} has {weights:,} weights; no machine trains a layer of more than {_MAX_WEIGHTS:,}: use fewer units "
+            "or filters, more pools before it, or smaller images"
+        )
+
+
 def convolution(channels: int, filters: int, kernel_size: int, padding: Padding) -> list[nn.Module]:
     """Return the layers of one convolution of stride 1.
 
@@ -34,18 +68,18 @@ def convolution(channels: int, filters: int, kernel_size: int, padding: Padding)
     `padding="same"` does that too, but warns that it copies.
     """
     if padding != "same":
-        return [nn.Conv2d(channels, filters, kernel_size, padding=padding)]
+        return [conv2d(channels, filters, kernel_size, padding)]
     if kernel_size % 2:
-        return [nn.Conv2d(channels, filters, kernel_size, padding=kernel_size // 2)]
+        return [conv2d(channels, filters, kernel_size, kernel_size // 2)]
     before, after = (kernel_size - 1) // 2, kernel_size // 2
-    return [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(channels, filters, kernel_size)]
+    return [nn.ZeroPad2d((before, after, before, after)), conv2d(channels, filters, kernel_size)]
 
 
 def convolved_shape(shape: MapShape, filters: int, kernel_size: int, padding: Padding, where: str) -> MapShape:
     """Shape after a convolution of stride 1; `where` names it in the error.
 
     Raises:
-        InfeasibleError: the kernel does not fit.
+        InfeasibleError: the kernel does not fit, or the map fits no machine.
     """
     _, height, width = shape
     change = 0 if padding == "same" else 2 * padding - kernel_size + 1
@@ -53,6 +87,11 @@ def convolved_shape(shape: MapShape, filters: int, kernel_size: int, padding: Pa
         raise InfeasibleError(
             f"{where}: kernel {kernel_size} with padding {padding} does not fit a map of {height}x{width}; "
             "use a smaller kernel, more padding, fewer layers before it or larger images"
+        )
+    if filters * (height + change) * (width + change) > _MAX_MAP:
+        raise InfeasibleError(
+            f"{where}: no machine trains with a map of {filters:,}x{height + change:,}x{width + change:,}, more than "
+            f"{_MAX_MAP:,} numbers; use fewer filters, less padding or smaller images"
         )
     return filters, height + change, width + change
 
@@ -95,7 +134,7 @@ def dense_layers(
     """
     layers: list[nn.Module] = []
     for count in units:
-        layers.append(nn.Linear(inputs, count))
+        layers.append(linear(inputs, count))
         if batch_norm:
             layers.append(nn.BatchNorm1d(count))
         layers.append(activation(activation_name))
@@ -104,5 +143,5 @@ def dense_layers(
         inputs = count
     if output_dropout:
         layers.append(nn.Dropout(output_dropout))
-    layers.append(nn.Linear(inputs, outputs))
+    layers.append(linear(inputs, outputs))
     return layers

@@ -9,8 +9,9 @@ from optuna.samplers import RandomSampler
 
 from search_spaces.composition import compose
 from search_spaces.schema import Parameter, StudyConfig, Value
-from trainables.config import TrialConfig
+from trainables.config import ModelConfig, TrialConfig
 from trainables.config.base import Config
+from trainables.config.models import AttentionCnnConfig
 from trainables.errors import InfeasibleError
 from tuning.execution.schedulers import expected_trial_epochs, greatest_epochs, rungs
 from tuning.search.feasibility import Feasibility
@@ -19,6 +20,9 @@ from tuning.search.space import Space
 
 _SHOWN = 3
 """Configurations shown besides the default, the smallest and the largest."""
+
+_MAX_LAYERS = 2_500
+"""Layers of all measured configurations together; each takes about 2 ms."""
 
 _FLOAT_BYTES = 4
 
@@ -161,7 +165,7 @@ def make_plan(
     size = Grid(space).size if space.is_discrete else None
     configurations = _draw(space, samples, size)
     feasibility = Feasibility(image_shape, classes)
-    measured = [_measure(study, feasibility, values) for values in configurations]
+    measured = list(_measured(study, feasibility, configurations))
     default = _measure_config(feasibility, study, space.values_of(study), "default")
     feasible = sorted((one for one in measured if one.infeasible is None), key=lambda one: one.parameters or 0)
     reasons = Counter(one.infeasible for one in measured if one.infeasible is not None)
@@ -187,12 +191,27 @@ def _draw(space: Space, samples: int, size: int | None) -> list[dict[str, Value]
     return [space.suggest(optuna_study.ask()) for _ in range(samples)]
 
 
-def _measure(study: StudyConfig, feasibility: Feasibility, values: dict[str, Value]) -> PlannedTrial:
-    try:
-        config = compose(study, values)
-    except InfeasibleError as error:
-        return PlannedTrial(kind="sampled", params=values, infeasible=str(error))
-    return _measure_config(feasibility, config, values, "sampled")
+def _measured(
+    study: StudyConfig, feasibility: Feasibility, configurations: Sequence[dict[str, Value]]
+) -> Iterator[PlannedTrial]:
+    """Measure the configurations; where their networks are very deep, only as many as take a few seconds."""
+    layers = 0
+    for index, values in enumerate(configurations):
+        try:
+            config = compose(study, values)
+        except InfeasibleError as error:
+            yield PlannedTrial(kind="sampled", params=values, infeasible=str(error))
+            continue
+        layers += _layers(config.model)
+        if layers > _MAX_LAYERS and index >= _SHOWN:
+            return
+        yield _measure_config(feasibility, config, values, "sampled")
+
+
+def _layers(model: ModelConfig) -> int:
+    """Layers that the configuration lists, an attention block taking four; networks without lists have few."""
+    listed = sum(len(value) for _, value in model if isinstance(value, tuple))
+    return 4 * listed * model.branches if isinstance(model, AttentionCnnConfig) else listed
 
 
 def _measure_config(

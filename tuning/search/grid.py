@@ -1,32 +1,52 @@
 """Every configuration of a discrete space, counted and numbered without being listed."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from random import Random
 
-from search_spaces.composition import is_active
+from search_spaces.composition import allowed_values, base_value
 from search_spaces.schema import Value
-from tuning.search.space import Space
+from trainables.errors import InputError
+from tuning.search.space import Domain, Space
 
-_Controls = tuple[tuple[str, Value], ...]
-"""Values chosen so far for the parameters that conditions further on ask for."""
+_MAX_ADDITIONS = 500_000
+"""Counts added up before a space is refused. Real spaces take a few hundred; twenty parameters that all depend on
+others of their own take 2**20."""
+
+_Missing = frozenset[int]
+"""Positions of parameters further on that do not exist, as far as the values chosen so far tell."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Neighbouring values of a parameter that decide alike about the parameters further on."""
+
+    start: int
+    """Index of the first."""
+    length: int
+    rules_out: _Missing
 
 
 class Grid:
     """The configurations of a discrete space in lexicographic order; parameters under `when` only where they exist."""
 
     def __init__(self, space: Space) -> None:
-        """The space must be discrete (`Space.is_discrete`)."""
-        self._space = space
-        self._values: list[Sequence[Value]] = []
-        for path in space.order:
-            values = space.domains[path].values
-            assert values is not None
-            self._values.append(values)
-        self._last_use = {
-            key: index for index, path in enumerate(space.order) for key in space.study.space[path].when or {}
-        }
-        self._counts: dict[tuple[int, str], int] = {}
-        self.size = self._count(0, ())
+        """The space must be discrete (`Space.is_discrete`).
+
+        Raises:
+            InputError: so many conditions cross one another that the configurations cannot be counted.
+        """
+        self._order = space.order
+        self._domains = [space.domains[path] for path in space.order]
+        self._dependents = _dependents(space)
+        self._runs = [_runs(space, position, later) for position, later in enumerate(self._dependents)]
+        self._kinds = [_kinds(runs) for runs in self._runs]
+        self._counts: dict[tuple[int, _Missing], int] = {}
+        self._additions = 0
+        self._never = _never(space)
+        self.size = self._count(0, self._never)
         """Number of configurations, exact."""
 
     def __getitem__(self, index: int) -> dict[str, Value]:
@@ -34,11 +54,15 @@ class Grid:
         if not 0 <= index < self.size:
             raise IndexError(f"configuration {index} of {self.size}")
         values: dict[str, Value] = {}
-        controls: _Controls = ()
-        for position, path in enumerate(self._space.order):
-            if not self._is_active(position, controls):
+        missing = self._never
+        for position, path in enumerate(self._order):
+            if position in missing:
+                missing |= self._dependents[position]
                 continue
-            values[path], controls, index = self._choose(position, controls, index)
+            which, missing, index = self._choose(position, missing, index)
+            known = self._domains[position].values
+            assert known is not None, "the space is discrete"
+            values[path] = known[which]
         return values
 
     def shuffled(self, seed: int) -> Iterator[dict[str, Value]]:
@@ -51,39 +75,89 @@ class Grid:
                 passed.add(index)
                 yield self[index]
 
-    def _choose(self, position: int, controls: _Controls, index: int) -> tuple[Value, _Controls, int]:
-        """The parameter's value in configuration `index` of what is left, and what is left then."""
-        if self._space.order[position] not in self._last_use:
-            which, index = divmod(index, self._count(position + 1, controls))
-            return self._values[position][which], controls, index
-        for value in self._values[position]:
-            chosen = self._with(controls, position, value)
-            count = self._count(position + 1, chosen)
-            if index < count:
-                return value, chosen, index
-            index -= count
+    def _choose(self, position: int, missing: _Missing, index: int) -> tuple[int, _Missing, int]:
+        """Which value the parameter has in configuration `index` of what is left, and what is left then."""
+        for run in self._runs[position]:
+            then = missing | run.rules_out
+            each = self._count(position + 1, then)
+            if index < run.length * each:
+                which, index = divmod(index, each)
+                return run.start + which, then, index
+            index -= run.length * each
         raise AssertionError("the counts of a parameter's values add up to that of the parameter")
 
-    def _count(self, position: int, controls: _Controls) -> int:
+    def _count(self, position: int, missing: _Missing) -> int:
         """Number of ways to fill the parameters from `position` on."""
-        if position == len(self._space.order):
+        if position == len(self._order):
             return 1
-        relevant = tuple(pair for pair in controls if self._last_use[pair[0]] >= position)
-        key = (position, repr(relevant))
+        key = (position, frozenset(later for later in missing if later >= position))
         if key not in self._counts:
-            self._counts[key] = self._count_afresh(position, relevant)
+            self._counts[key] = self._count_afresh(*key)
         return self._counts[key]
 
-    def _count_afresh(self, position: int, controls: _Controls) -> int:
-        if not self._is_active(position, controls):
-            return self._count(position + 1, controls)
-        if self._space.order[position] not in self._last_use:
-            return len(self._values[position]) * self._count(position + 1, controls)
-        return sum(self._count(position + 1, self._with(controls, position, value)) for value in self._values[position])
+    def _count_afresh(self, position: int, missing: _Missing) -> int:
+        if position in missing:
+            return self._count(position + 1, missing | self._dependents[position])
+        self._additions += len(self._kinds[position])
+        if self._additions > _MAX_ADDITIONS:
+            raise InputError(
+                "space: its configurations cannot be counted, since too many parameters under `when` depend on "
+                "different others; make them depend on the same few, or give fewer of them"
+            )
+        return sum(
+            times * self._count(position + 1, missing | rules_out) for rules_out, times in self._kinds[position].items()
+        )
 
-    def _is_active(self, position: int, controls: _Controls) -> bool:
-        return is_active(self._space.study, self._space.order[position], dict(controls))
 
-    def _with(self, controls: _Controls, position: int, value: Value) -> _Controls:
-        path = self._space.order[position]
-        return (*controls, (path, value)) if path in self._last_use else controls
+def _dependents(space: Space) -> list[_Missing]:
+    """For each parameter, those whose `when` names it."""
+    conditions = [space.study.space[path].when or {} for path in space.order]
+    return [frozenset(later for later, condition in enumerate(conditions) if path in condition) for path in space.order]
+
+
+def _never(space: Space) -> _Missing:
+    """Parameters whose `when` asks for something else of a base field that does not vary."""
+    conditions = [space.study.space[path].when or {} for path in space.order]
+    return frozenset(
+        position
+        for position, condition in enumerate(conditions)
+        if any(
+            key not in space.study.space and base_value(space.study, key) not in allowed_values(allowed)
+            for key, allowed in condition.items()
+        )
+    )
+
+
+def _runs(space: Space, position: int, dependents: _Missing) -> list[_Run]:
+    """The values of the parameter in order; of a range only what conditions name is looked at singly."""
+    path = space.order[position]
+    domain = space.domains[path]
+    assert domain.values is not None, "the space is discrete"
+    asked = {later: _indices(domain, space, later, path) for later in dependents}
+    total = len(domain.values)
+    named = sorted(set().union(*asked.values()))
+    bounds = [edge for index in named for edge in (index, index + 1)]
+    starts = sorted({0, *bounds} - {total})
+    runs = [
+        _Run(start, end - start, frozenset(later for later in dependents if start not in asked[later]))
+        for start, end in zip(starts, [*starts[1:], total], strict=True)
+    ]
+    return [_joined(list(alike)) for _, alike in groupby(runs, key=lambda run: run.rules_out)]
+
+
+def _indices(domain: Domain, space: Space, later: int, path: str) -> set[int]:
+    """Indices of the values of `path` under which the parameter `later` exists."""
+    allowed = allowed_values((space.study.space[space.order[later]].when or {})[path])
+    return {index for value in allowed for index in domain.indices(value)}
+
+
+def _joined(runs: list[_Run]) -> _Run:
+    return _Run(runs[0].start, sum(run.length for run in runs), runs[0].rules_out)
+
+
+def _kinds(runs: list[_Run]) -> Counter[_Missing]:
+    """How many values rule out what."""
+    kinds: Counter[_Missing] = Counter()
+    for run in runs:
+        kinds[run.rules_out] += run.length
+    return kinds

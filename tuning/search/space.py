@@ -3,16 +3,56 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
+from typing import Any, overload
 
 import optuna
 from optuna import Trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from search_spaces.composition import is_active, parameter_kind, parameter_order
+from search_spaces.composition import comparable, is_active, parameter_kind, parameter_order
 from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every study it makes in memory
+
+
+class Steps(Sequence[float]):
+    """Multiples of a step as people write them: 0.3, not 0.30000000000000004. Computed when they are asked for."""
+
+    def __init__(self, low: float, high: float, step: float) -> None:
+        self._start, self._distance = Decimal(str(low)), Decimal(str(step))
+        self._count = int((Decimal(str(high)) - self._start) / self._distance) + 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[float]: ...
+    def __getitem__(self, index: int | slice) -> float | Sequence[float]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(self._count)[index]]
+        return float(self._start + range(self._count)[index] * self._distance)
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, int | float) and self._nearest(value) is not None
+
+    def index(self, value: float, start: int = 0, stop: int | None = None) -> int:
+        """Where the value is.
+
+        Raises:
+            ValueError: it is none of them.
+        """
+        nearest = self._nearest(value)
+        if nearest is None or nearest not in range(self._count)[start:stop]:
+            raise ValueError(f"{value} is not among the steps")
+        return nearest
+
+    def _nearest(self, value: float) -> int | None:
+        nearest = round((Decimal(str(float(value))) - self._start) / self._distance)
+        return nearest if 0 <= nearest < self._count and self[nearest] == value else None
 
 
 @dataclass(frozen=True)
@@ -47,7 +87,21 @@ class Domain:
             return float(value) if self.distribution.low <= value <= self.distribution.high else None
         if isinstance(self.values, range):
             return value if isinstance(value, int) and not isinstance(value, bool) and value in self.values else None
-        return next((index for index, known in enumerate(self.values) if _same(known, value)), None)
+        return next((index for index in self.indices(value) if _same(self.values[index], value)), None)
+
+    def indices(self, value: Value) -> Sequence[int]:
+        """Where in `values` those equal to `value` are, as Python compares: true equals 1, as it does in `when`."""
+        if isinstance(self.values, range | Steps):
+            known: Sequence[int | float] = self.values
+            return (known.index(value),) if isinstance(value, int | float) and value in known else ()
+        return self._places.get(comparable(value), ())
+
+    @cached_property
+    def _places(self) -> dict[Any, list[int]]:
+        places: dict[Any, list[int]] = {}
+        for index, value in enumerate(self.values or ()):
+            places.setdefault(comparable(value), []).append(index)
+        return places
 
     def _decode(self, drawn: int) -> Value:
         return drawn if self.values is None or isinstance(self.values, range) else self.values[drawn]
@@ -109,15 +163,8 @@ def make_domain(path: str, parameter: Parameter) -> Domain:
     low, high = float(parameter.low), float(parameter.high)
     if parameter.step is None and low < high:
         return Domain(FloatDistribution(low, high, log=parameter.log), None)
-    steps = _stepped(low, high, parameter.step or 1.0)
+    steps = Steps(low, high, parameter.step or 1.0)
     return Domain(IntDistribution(0, len(steps) - 1), steps)
-
-
-def _stepped(low: float, high: float, step: float) -> tuple[float, ...]:
-    """Multiples of the step as a person would write them: 0.3, not 0.30000000000000004."""
-    start, distance = Decimal(str(low)), Decimal(str(step))
-    count = int((Decimal(str(high)) - start) / distance) + 1
-    return tuple(float(start + index * distance) for index in range(count))
 
 
 def _same(a: Value, b: Value) -> bool:

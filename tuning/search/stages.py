@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from search_spaces.composition import compose
 from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config import TrialConfig
-from trainables.config.base import Config
+from trainables.config.base import MAX_SEED, Config
 from tuning.storage.record import TrialRecord, rank_trials
 
 _Config = TypeVar("_Config", bound=Config)
@@ -77,7 +77,8 @@ def _study_of(base: StudyConfig, index: int) -> StudyConfig:
             "patience": stage.patience,
             "first": base.search.first if index == 0 else (),
             "warm_start": base.search.warm_start if index == 0 else None,
-            "seed": base.search.seed + index,  # one seed would draw the same quantiles in every round
+            # One seed would draw the same quantiles in every round.
+            "seed": (base.search.seed + index) % (MAX_SEED + 1),
             # On other images another accuracy can be reached.
             "target": base.search.target if data == base.data else None,
         }

@@ -8,8 +8,10 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from trainables.config import TrialConfig
+from trainables.config.base import MAX_SEED
 from tuning.search.proposer import Proposal
 from tuning.selection.statistics import CONFIDENCE, Estimate, mean_interval
 from tuning.storage.journal import TrialProposed, TrialState
@@ -177,11 +179,12 @@ def _values_by_seed(record: StudyRecord, candidate: TrialRecord) -> dict[int, fl
     }
 
 
-def _fresh_seeds(record: StudyRecord) -> range:
+def _fresh_seeds(record: StudyRecord) -> tuple[int, ...]:
     """Seeds that no trial of the search has used, the same whenever they are asked for."""
-    used = [trial.config.training.seed for trial in record.trials if trial.source != "confirm"]
+    used = {trial.config.training.seed for trial in record.trials if trial.source != "confirm"}
     start = max(used, default=record.config.training.seed) + 1
-    return range(start, start + record.config.confirm.seeds)
+    unused = (seed for seed in chain(range(start, MAX_SEED + 1), range(start)) if seed not in used)
+    return tuple(islice(unused, record.config.confirm.seeds))
 
 
 def _with_seed(config: TrialConfig, seed: int) -> TrialConfig:
