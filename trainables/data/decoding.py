@@ -4,8 +4,7 @@ What is read and how: EXIF rotation is applied; transparency is laid on white, a
 their upper eight bits; CMYK and palettes become RGB; of an animation the first frame counts.
 
 A file is what its content says, not its name. So the formats are listed: those in which photographs are kept and that
-Pillow decodes by itself. With an EPS file named `a.jpg`,
- Pillow would start Ghostscript, a program of its own.
+Pillow decodes by itself. At an EPS file named `a.jpg` Pillow would start Ghostscript, a program of its own.
 
 Memory: an image has at most 178,956,970 pixels (Pillow's limit against decompression bombs) and takes 8 bytes for each
 here, 1.4 GB, beside what its decoder needs; a process of `decode_in_processes` may not have more than 4 GiB in all.
