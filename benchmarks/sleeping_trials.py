@@ -22,6 +22,8 @@ from ray import tune
 
 from search_spaces.schema import StudyConfig
 from trainables.data.training_data import prepare_training_data
+from trainables.software import own_report
+from trainables.trainable import Job
 from tuning.execution.cluster import concurrent_trials, connect
 from tuning.execution.runner import Workers
 from tuning.execution.schedulers import make_scheduler
@@ -39,12 +41,15 @@ from tuning.tracking.preflight import check_reachable
 class Sleeper(tune.Trainable):
     """Answers as a trial of one epoch does, after a nap."""
 
+    def setup(self, config: dict[str, Any]) -> None:
+        self._worker = own_report(Job.from_json(config["job"]).study).to_json()
+
     def step(self) -> dict[str, Any]:
         began = time.monotonic()
         time.sleep(SECONDS)
         metrics = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "learning_rate": 0.1}
         end = {"outcome": "", "reason": "", "warning": "", "weights_saved": True, "completed": True, "done": True}
-        return {**metrics, "epoch_seconds": time.monotonic() - began, "epoch": 1, **end}
+        return {**metrics, "epoch_seconds": time.monotonic() - began, "epoch": 1, "worker": self._worker, **end}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         return True

@@ -1,6 +1,7 @@
 """Studies on Ray clusters of one or two nodes that `ray start` began, on one machine."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import trainables
 from tests.workplace import Workplace
 from tuning.storage.journal import TrialFinished, TrialStarted
 
@@ -21,9 +23,32 @@ pytestmark = pytest.mark.slow
 _TOKEN = "0123456789abcdef" * 4
 
 
+DOCTORED = {
+    "code": """
+import shutil, sys, tempfile, importlib.machinery, pathlib
+class Doctored:
+    \"\"\"Finds `trainables` in a copy whose results are too good.\"\"\"
+    def find_spec(self, name, path=None, target=None):
+        if name != "trainables":
+            return None
+        copy = pathlib.Path(tempfile.mkdtemp()) / "trainables"
+        shutil.copytree(ORIGINAL, copy)
+        loop = copy / "training" / "loop.py"
+        loop.write_text(loop.read_text().replace('"val_accuracy": validation.accuracy', '"val_accuracy": 0.9999'))
+        return importlib.machinery.PathFinder.find_spec(name, [str(copy.parent)])
+sys.meta_path.insert(0, Doctored())
+""",
+    "torch": """
+import importlib.metadata
+_version = importlib.metadata.version
+importlib.metadata.version = lambda name: "1.13.1" if name == "torch" else _version(name)
+""",
+}
+
+
 @contextmanager
-def cluster(nodes: int, **environment: str) -> Iterator[str]:
-    """Address of a cluster of nodes with one CPU each."""
+def cluster(nodes: int, second: dict[str, str] | None = None, **environment: str) -> Iterator[str]:
+    """Address of a cluster of nodes with one CPU each; `second` is the environment of the second alone."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -34,12 +59,15 @@ def cluster(nodes: int, **environment: str) -> Iterator[str]:
     others = [f"--address={address}", "--node-ip-address=127.0.0.1"]
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for arguments in ([*head, f"--temp-dir={temporary}"], *[others] * (nodes - 1)):
+        extras: list[dict[str, str]] = [{}, second or {}]
+        for arguments, extra in zip(
+            [[*head, f"--temp-dir={temporary}"], *[others] * (nodes - 1)], extras, strict=False
+        ):
             command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1", *arguments]
             started.append(
                 subprocess.Popen(
                     command,
-                    env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment},
+                    env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **environment, **extra},
                     start_new_session=True,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -100,6 +128,32 @@ def test_a_study_runs_over_two_nodes(tmp_path: Path, with_token: str, home: Path
             running.discard(event.number)
         most = max(most, len(running))
     assert most == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "difference"),
+    [("code", r"the code of trainables is \w+, not \w+"), ("torch", r"torch is 1\.13\.1, not \S+")],
+)
+def test_a_node_with_other_code_or_versions_trains_nothing(
+    tmp_path: Path, home: Path, name: str, difference: str
+) -> None:
+    _write_token(home, _TOKEN)
+    original = Path(trainables.__file__).parent
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(f"ORIGINAL = {str(original)!r}\n{DOCTORED[name]}")
+    path = os.pathsep.join((str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])))
+    workplace = Workplace(tmp_path)
+    long = ["--set", "training.max_epochs=20", "--set", "search.scheduler=none", "--trials", "4"]
+    with cluster(2, {"PYTHONPATH": path}, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=_TOKEN) as address:
+        storage = str(tmp_path / "studies")
+        process = workplace.start("run", "small.yaml", "--address", address, "--storage", storage, *long)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert re.search(rf"warning: a worker on \S+ trains nothing for this study: {difference}", output + errors)
+    record = workplace.record()
+    assert [trial.state for trial in record.trials] == ["completed"] * 4
+    assert all(len(trial.epochs) == 20 for trial in record.trials)
+    assert max(epoch["val_accuracy"] for trial in record.trials for epoch in trial.epochs) < 0.9999
 
 
 def test_a_cluster_without_a_token_is_joined_with_a_warning(

@@ -2,7 +2,8 @@
 
 TuneError                 something a person can act on; the message says what was wrong and what would be right
 ├── InputError            what the user gave is wrong: exit code 2, before anything was started
-│   └── DataError         the images: missing, unreadable, too few
+│   ├── DataError         the images: missing, unreadable, too few
+│   └── UnsafePathError   a link, or a path outside its root, where the program deletes or writes
 ├── StudyFailedError      the study ran and cannot go on: exit code 1
 │   └── RecordError       its own files cannot be written, a full disk for example; it can be resumed
 └── TrialError            ends one trial, never the study
@@ -21,6 +22,10 @@ class InputError(TuneError):
 
 class DataError(InputError):
     """Images that are missing, unreadable, of one class only, or too few to split."""
+
+
+class UnsafePathError(InputError):
+    """A link, or a path outside its root, where the program was going to delete or write."""
 
 
 class StudyFailedError(TuneError):

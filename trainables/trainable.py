@@ -1,6 +1,7 @@
 """The one file that imports Ray on a worker: a trial as a Ray Tune trainable, one step an epoch."""
 
 import json
+import time
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from ray import tune
 
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
+from trainables.data.cache_folder import CacheWarning
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import InfeasibleError, TrialError, TuneError
+from trainables.software import Software, own_report, own_software
 from trainables.training.allocator import return_freed_memory, reuse_freed_memory
 from trainables.training.checkpoint import CheckpointWarning
 from trainables.training.loop import Metrics, UnsavedBestWarning, train
@@ -23,6 +26,9 @@ from trainables.training.memory_limit import limit_memory
 
 _LAST_LINES = 12
 """Lines of a traceback that a failed trial reports."""
+
+_REFUSED_SECONDS = 1.0
+"""Between two answers of a worker that has refused its job."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,10 @@ class Job:
     """Of those images: a trial trains on no others."""
     cache_entry: str
     """The cache's entry that holds them, on the driver's machine at least."""
+    study: str
+    """Token of the study: a worker takes up jobs of one study alone."""
+    software: dict[str, Any]
+    """The driver's `Software`: a worker with another one refuses the job."""
 
     def to_json(self) -> str:
         """One string: Ray Tune flattens, copies and names trials by every key of a configuration."""
@@ -60,21 +70,26 @@ class Job:
 class TrialTrainable(tune.Trainable):
     """Runs one `Job` after another in one process, so that torch is imported and images are mapped once a worker.
 
-    An exception ends the trial, not the process: it is the last result, with `outcome` and `reason`.
+    An exception ends the trial, not the process: it is the last result, with `outcome` and `reason`. A job that is not
+    for this process is refused: it says so, trains nothing, and keeps its place in Ray's books, so that the trial is
+    handed out elsewhere and not to the same process again.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take up the first job; called by Ray in the worker's process."""
         reuse_freed_memory()
-        self._begin(Job.from_json(config["job"]))
+        self._study = ""
+        self._begin(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up the next job in the same process."""
-        self._begin(Job.from_json(new_config["job"]))
+        self._begin(new_config["job"])
         return True
 
     def step(self) -> dict[str, Any]:
         """Train one epoch."""
+        if self._refusal:
+            return self._refused()
         try:
             with _noted_warnings() as noted:
                 metrics = next(self._epochs)
@@ -90,6 +105,7 @@ class TrialTrainable(tune.Trainable):
         return {
             **metrics,
             "epoch": self._epoch,
+            "worker": own_report(self._study).to_json(),
             "warning": "; ".join(str(warning.message) for warning in noted),
             "weights_saved": not any(issubclass(warning.category, UnsavedBestWarning) for warning in noted),
             "outcome": "",
@@ -105,16 +121,35 @@ class TrialTrainable(tune.Trainable):
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
         """Nothing to do: training goes on from the trial's own folder."""
 
-    def _begin(self, job: Job) -> None:
+    def _begin(self, text: str) -> None:
         return_freed_memory()  # the last trial's
+        self._epoch = 0
+        self._refusal = self._objection(json.loads(text))
+        self._has_refused = False
+        if self._refusal:  # the rest of the job may be unreadable to this code
+            return
+        job = Job.from_json(text)
         torch.set_num_threads(job.cpus)
         config = TrialConfig.model_validate(job.config)
-        self._epoch = 0
         self._max_epochs = config.training.max_epochs
         self._epochs = _epochs(job, config)
 
+    def _objection(self, job: dict[str, Any]) -> str:
+        """Why this process may not train the job; empty if it may."""
+        self._study = self._study or job["study"]
+        if job["study"] != self._study:
+            return f"it works for study {self._study[:8]}, and the job is of study {job['study'][:8]}"
+        return Software(**job["software"]).differences(own_software())
+
+    def _refused(self) -> dict[str, Any]:
+        if self._has_refused:
+            time.sleep(_REFUSED_SECONDS)
+        self._has_refused = True
+        return {**self._ended("refused", self._refusal), "done": False}
+
     def _ended(self, outcome: str, reason: str) -> dict[str, Any]:
-        return {"epoch": self._epoch, "outcome": outcome, "reason": reason, "completed": False, "done": True}
+        end = {"outcome": outcome, "reason": reason, "completed": False, "done": True}
+        return {"epoch": self._epoch, "worker": own_report(self._study).to_json(), **end}
 
 
 def _epochs(job: Job, config: TrialConfig) -> Iterator[Metrics]:
@@ -139,10 +174,11 @@ def _noted_warnings() -> Iterator[list[warnings.WarningMessage]]:
     """Collect the training's own warnings, which nobody would see on a worker; others go their way."""
     noted: list[warnings.WarningMessage] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", CheckpointWarning)
+        for category in (CheckpointWarning, CacheWarning):
+            warnings.simplefilter("always", category)
         yield noted
     for warning in caught:
-        if issubclass(warning.category, CheckpointWarning):
+        if issubclass(warning.category, CheckpointWarning | CacheWarning):
             noted.append(warning)
         else:
             warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)

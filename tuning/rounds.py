@@ -132,7 +132,15 @@ class StageRunner:
     def _workers(self, stage: Stage) -> Workers:
         study = self.study
         data = study.images[stage.study.data]
-        return Workers(stage.study, study.folder, data, self.recorder.record, self.interrupt, self.concurrent)
+        return Workers(
+            stage.study,
+            study.folder,
+            data,
+            self.recorder.record,
+            self.interrupt,
+            self.concurrent,
+            study.observer.warning,
+        )
 
     def _close(self, index: int, ended: RunOutcome) -> None:
         """Give up what the round's spent budget left unfinished: the next round starts from what is known now."""

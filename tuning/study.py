@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
-from trainables.errors import StudyFailedError, StudyInterruptedError
+from trainables.errors import RecordError, StudyFailedError, StudyInterruptedError
 from tuning.execution.checkpoint_retention import require_weights
 from tuning.execution.runner import RunOutcome
 from tuning.execution.signals import stop_requests
@@ -95,8 +95,13 @@ def _drive(study: StudyContext) -> StudyRecord:
     with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
         recorder.record(_opening(study))
         with _mirrored(study):
-            # A RecordError leaves the study as if its driver had died here: nothing can be written.
-            ended = run_trials(study, recorder, interrupt)
+            try:
+                ended = run_trials(study, recorder, interrupt)
+            except RecordError:  # leaves the study as if its driver had died here: nothing can be written
+                raise
+            except StudyFailedError as error:
+                recorder.record(StudyEnded(state="failed", reason=str(error)))
+                raise
             if ended.interrupted:
                 recorder.record(StudyEnded(state="interrupted", reason=ended.reason))
                 raise StudyInterruptedError(f"interrupted; go on with `tune-cli resume {study.folder.reference}`")

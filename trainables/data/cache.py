@@ -1,38 +1,47 @@
 """Decoded images on disk: one uint8 array N x H x W x C that every trial of a node maps into memory.
 
-    CACHE/training/NAME/   images.npy  labels.npy  sums.npy  entry.json
-    CACHE/sealed/NAME/     the same for test images; nothing a trial calls opens it
-    CACHE/*/NAME.building  being written; its owner holds NAME.lock; removed by the next builder if that one died
+    CACHE/uUID/training/NAME/   images.npy  labels.npy  sums.npy  entry.json
+    CACHE/uUID/sealed/NAME/     the same for test images; nothing a trial calls opens it
 
-An entry appears by one rename when it is complete and synced. NAME ends in a hash of the files and the image format,
-so a changed, added or removed file leads to another entry. Old entries may be deleted at any time.
+NAME ends in a hash of the files and the image format, so a changed, added or removed file leads to another entry. Old
+entries may be deleted at any time. `trainables.data.cache_folder` says whose entries are used, and when they are
+checked. What is checked is what will be trained on: `content`, which goes into the fingerprint of a study's data, is
+computed again from the pixels, labels and names as they were mapped or read.
 """
 
-import contextlib
-import errno
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
+from trainables.data.cache_folder import DamagedEntryError, cache_directory, check_once, load_or_discard, open_entry
 from trainables.data.dataset_split import DatasetSplit, digest
 from trainables.data.decoding import ImageFormat, UnreadableFile
 from trainables.data.sources import image_format, open_sealed_part, open_training_part
 from trainables.errors import DataError
+from trainables.safe_files import open_new
 
-_LAYOUT_VERSION = 2
+_LAYOUT_VERSION = 3
 """Raise it when decoding or the files of an entry change: old entries are then left alone."""
 
+_FILES = ("images.npy", "labels.npy", "sums.npy", "entry.json")
+
 _TRAINING = "training"
+
+_WHAT = "decoded images"
+
+_BYTES_AT_ONCE = 2**20
+"""Of pixels that are rearranged while those before them are hashed."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many images are done, and how many there are."""
@@ -61,28 +70,20 @@ class CacheEntry:
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
 
-def cache_directory(config: DataConfig) -> Path:
-    """Where decoded images are kept: `data.cache_dir`, else `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
-    chosen = config.cache_dir or os.environ.get("TUNE_CACHE_DIR") or "~/.cache/tune-cli"
-    return Path(chosen).expanduser()
-
-
 def open_training_entry(config: DataConfig, progress: Progress | None = None, name: str = "") -> CacheEntry:
-    """Training and validation images, decoded first where they are not yet.
+    """Training and validation images, decoded first where they are not yet, or no longer as they were decoded.
 
     With the `name` of an entry, that one is opened if it is there, whatever has become of the files since.
 
     Raises:
         DataError: the images or the cache cannot be used.
     """
-    made = cache_directory(config) / _TRAINING / name
-    if name and made.is_dir():
-        return _load(made)
-    return _open(open_training_part(config), config, _TRAINING, progress)
+    named = load_or_discard(cache_directory(config) / _TRAINING / name, _WHAT, _load) if name else None
+    return named or _open(open_training_part(config), config, _TRAINING, progress)
 
 
 def open_sealed_entry(config: DataConfig, progress: Progress | None = None) -> CacheEntry:
-    """The sealed test images, decoded first where they are not yet.
+    """The sealed test images; otherwise as `open_training_entry`.
 
     Raises:
         DataError: the images or the cache cannot be used.
@@ -94,76 +95,24 @@ def _open(part: DatasetSplit, config: DataConfig, category: str, progress: Progr
     form = image_format(config)
     key = digest({"version": _LAYOUT_VERSION, "part": part.identity, "format": asdict(form)})
     folder = cache_directory(config) / category / f"{config.dataset}-{form.size}px-{key[:24]}"
-    if not folder.is_dir():
-        with explain_disk_errors("decoded images", folder.parent):
-            _build_locked(part, form, folder, progress)
-    return _load(folder)
+    return open_entry(folder, _WHAT, _load, partial(_build, part, form, progress))
 
 
-def _build_locked(part: DatasetSplit, form: ImageFormat, folder: Path, progress: Progress | None) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(_lock_path(folder)):
-        if folder.is_dir():  # somebody else built it while this process waited
-            return
-        _remove_abandoned(folder.parent)
-        building = folder.with_name(f"{folder.name}.building")
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir()
-        try:
-            _build(part, form, building, progress)
-            _sync_folder(building)
-            building.rename(folder)
-            _sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(building, ignore_errors=True)
-            raise
-
-
-def _lock_path(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
-
-
-def _remove_abandoned(category: Path) -> None:
-    """Remove what builders left behind that were killed: their locks are free."""
-    for building in category.glob("*.building"):
-        lock = FileLock(_lock_path(building.with_suffix("")), timeout=0)
-        with contextlib.suppress(Timeout), lock:
-            shutil.rmtree(building, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def explain_disk_errors(what: str, folder: Path) -> Iterator[None]:
-    """Turn an `OSError` of the cache into words: `what` (plural) could not be kept in `folder`.
-
-    Raises:
-        DataError: instead of the `OSError`.
-    """
-    try:
-        yield
-    except OSError as error:
-        remedy = "set $TUNE_CACHE_DIR or data.cache_dir to a folder"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"no space left for {what} in {folder}; free some, or {remedy} on a larger disk") from error
-        raise DataError(
-            f"{what} cannot be written to {folder} ({error.strerror or error}); {remedy} you may write to"
-        ) from error
-
-
-def _build(part: DatasetSplit, form: ImageFormat, folder: Path, progress: Progress | None) -> None:
+def _build(part: DatasetSplit, form: ImageFormat, progress: Progress | None, folder: Path) -> None:
     listing = part.listing
     total = len(listing.names)
     _check_space(folder, total * form.channels * form.size**2)
-    content = hashlib.sha256()
+    pixels = hashlib.sha256()
     labels: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     sums: list[NDArray[np.float64]] = [np.empty((0, 2, form.channels))]
     names: list[str] = []
     unreadable: list[UnreadableFile] = []
-    with open(folder / "images.npy", "wb") as file:
+    with open_new(folder / "images.npy") as file:
         data_begins = _write_header(file, 0, form)
         for block in part.blocks(form):
             # Written, not mapped: a full disk is an error here, and a SIGBUS in a memory map.
             file.write(np.ascontiguousarray(block.images).data)
-            content.update(_planes(block.images).data)
+            pixels.update(_planes(block.images).data)
             labels.append(block.labels)
             sums.append(_sums(block.images))
             names.extend(block.names)
@@ -176,16 +125,24 @@ def _build(part: DatasetSplit, form: ImageFormat, folder: Path, progress: Progre
         _sync(file)
     _save(folder / "labels.npy", np.concatenate(labels))
     _save(folder / "sums.npy", np.concatenate(sums))
-    meaning = [names, np.concatenate(labels).tolist(), listing.classes, asdict(form)]
     entry = {
+        "name": folder.name.removesuffix(".building"),
         "classes": listing.classes,
         "names": names,
         "unreadable": [asdict(file) for file in unreadable],
-        "content": digest([content.hexdigest(), meaning]),
+        "format": asdict(form),
+        "sums": _digest_of(np.concatenate(sums)),
+        "content": _content(pixels.hexdigest(), names, np.concatenate(labels), listing.classes, form),
     }
-    with open(folder / "entry.json", "wb") as file:
-        file.write(json.dumps(entry).encode())
+    with open_new(folder / "entry.json") as file:
+        file.write(json.dumps({**entry, "digest": digest(entry)}).encode())
         _sync(file)
+
+
+def _content(
+    pixels: str, names: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], form: ImageFormat
+) -> str:
+    return digest([pixels, [names, labels.tolist(), classes, asdict(form)]])
 
 
 def _check_space(folder: Path, needed: int) -> None:
@@ -223,8 +180,8 @@ def _sums(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
-    with open(path, "wb") as file:
-        np.save(file, array)
+    with open_new(path) as file:
+        np.save(file, array, allow_pickle=False)
         _sync(file)
 
 
@@ -233,28 +190,64 @@ def _sync(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _load(folder: Path) -> CacheEntry:
     try:
-        entry = json.loads((folder / "entry.json").read_bytes())
-        return CacheEntry(
+        text = json.loads((folder / "entry.json").read_bytes())
+        said = text.pop("digest")
+        if digest(text) != said or text["name"] != folder.name:
+            raise ValueError("entry.json is not as it was written, or belongs to another entry")
+        form = ImageFormat(**text["format"])
+        images = np.load(folder / "images.npy", mmap_mode="c" if text["names"] else None, allow_pickle=False)
+        entry = CacheEntry(
             folder=folder,
-            images=np.load(folder / "images.npy", mmap_mode="c") if entry["names"] else np.load(folder / "images.npy"),
-            labels=np.load(folder / "labels.npy"),
-            names=tuple(entry["names"]),
-            sums=np.load(folder / "sums.npy"),
-            classes=tuple(entry["classes"]),
-            unreadable=tuple(UnreadableFile(**file) for file in entry["unreadable"]),
-            content=entry["content"],
+            images=images,
+            labels=np.load(folder / "labels.npy", allow_pickle=False),
+            names=tuple(text["names"]),
+            sums=np.load(folder / "sums.npy", allow_pickle=False),
+            classes=tuple(text["classes"]),
+            unreadable=tuple(UnreadableFile(**file) for file in text["unreadable"]),
+            content=text["content"],
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"the decoded images in {folder} are damaged ({error}); delete that folder and start again"
-        ) from error
+        check_once(folder, _FILES, partial(_check, entry, form, text["sums"]))
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedEntryError(f"the decoded images in {folder} are damaged ({error})") from error
+    return entry
+
+
+def _check(entry: CacheEntry, form: ImageFormat, sums: str) -> None:
+    """Compare what was mapped and read with what was written.
+
+    Raises:
+        ValueError: a difference.
+    """
+    count = len(entry.names)
+    _check_array("images.npy", entry.images, np.uint8, (count, form.size, form.size, form.channels))
+    _check_array("labels.npy", entry.labels, np.int64, (count,))
+    _check_array("sums.npy", entry.sums, np.float64, (count, 2, form.channels))
+    if _digest_of(entry.sums) != sums:
+        raise ValueError("sums.npy is not as it was written")
+    if _content(_digest_of_pixels(entry.images), entry.names, entry.labels, entry.classes, form) != entry.content:
+        raise ValueError("images.npy or labels.npy is not as it was written")
+
+
+def _check_array(name: str, array: NDArray[Any], kind: type[np.generic], shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype != kind:
+        raise ValueError(f"{name} holds {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}")
+
+
+def _digest_of(array: NDArray[np.generic]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _digest_of_pixels(images: NDArray[np.uint8]) -> str:
+    """Of the planes of all images. Another thread arranges them meanwhile, so that this takes as long as SHA-256."""
+    pixels = hashlib.sha256()
+    step = max(1, _BYTES_AT_ONCE // max(1, images[:1].nbytes))
+    blocks = [images[start : start + step] for start in range(0, len(images), step)]
+    with ThreadPoolExecutor(1) as pool:
+        arranging = pool.submit(_planes, images[:0])
+        for block in [*blocks, images[:0]]:
+            arranged = arranging.result()
+            arranging = pool.submit(_planes, block)
+            pixels.update(arranged.data)
+    return pixels.hexdigest()

@@ -2,18 +2,26 @@
 
 What is read and how: EXIF rotation is applied; transparency is laid on white, as a browser shows it; 16-bit greys keep
 their upper eight bits; CMYK and palettes become RGB; of an animation the first frame counts.
+
+A file is what its content says, not its name. So the formats are listed: those in which photographs are kept and that
+Pillow decodes by itself. At an EPS file named `a.jpg` Pillow would start Ghostscript, a program of its own.
+
+Memory: an image has at most 178,956,970 pixels (Pillow's limit against decompression bombs) and takes 8 bytes for each
+here, 1.4 GB, beside what its decoder needs; a process of `decode_in_processes` may not have more than 4 GiB in all.
 """
 
 import multiprocessing
 import os
+import resource
 import signal
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +31,32 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainables.errors import DataError
+
+FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "GIF",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+    "ICO",
+)
+"""Pillow's names of what is read. None of them needs another program or leads to another file."""
+
+_NAMED_FORMATS = ("EPS", "WMF", "PSD", "FITS", "ICNS", "QOI", "DDS")
+"""Formats that are not read and can be told by their first bytes."""
+
+_MEMORY_BYTES = 4 * 2**30
+"""Of one decoding process."""
+_ROWS_AT_ONCE = 256
+"""Of an image that is converted, so that what lies between two steps of it is small."""
+_SIGNATURE_BYTES = 16
 
 _FILES_AT_ONCE = 32
 """Files decoded by one task of a process: 5 MB of results at 224 pixels."""
@@ -64,18 +98,25 @@ class DecodedFiles:
 
 
 def decode_file(path: Path, image_format: ImageFormat) -> NDArray[np.uint8]:
-    """Read one file, any format Pillow knows, as H x W x C.
+    """Read one file, any of `FORMATS`, as H x W x C.
 
     Raises:
         Exception: whatever Pillow finds wrong with the file; it has no common base class.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata of readable photographs: nothing a reader could act on
-        with Image.open(path) as image:
+        with Image.open(path, formats=_offered()) as image:
             # A JPEG is decoded at a half, quarter or eighth where that leaves twice the pixels needed.
             image.draft(None, (2 * image_format.size, 2 * image_format.size))
             ImageOps.exif_transpose(image, in_place=True)
             return fit_image(image, image_format)
+
+
+@cache
+def _offered() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def fit_image(image: Image.Image, image_format: ImageFormat) -> NDArray[np.uint8]:
@@ -103,12 +144,28 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers of unknown range; save it as 8 or 16 bits")
     if image.mode.startswith("I"):
-        upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
-        image = Image.fromarray(upper.astype(np.uint8))
+        image = _by_rows(image, "L", _upper_bits)
     elif image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(opaque, image.convert("RGBA"))
+        image = _by_rows(image, "RGBA", _on_white)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _by_rows(image: Image.Image, mode: str, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """`convert` pixel by pixel, some rows at a time."""
+    converted = Image.new(mode, image.size)
+    width, height = image.size
+    for top in range(0, height, _ROWS_AT_ONCE):
+        rows = image.crop((0, top, width, min(top + _ROWS_AT_ONCE, height)))
+        converted.paste(convert(rows), (0, top))
+    return converted
+
+
+def _upper_bits(rows: Image.Image) -> Image.Image:
+    return Image.fromarray(np.clip(np.asarray(rows).astype(np.int64) >> 8, 0, 255).astype(np.uint8))
+
+
+def _on_white(rows: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", rows.size, "white"), rows.convert("RGBA"))
 
 
 def decode_files(root: Path, names: Sequence[str], image_format: ImageFormat) -> DecodedFiles:
@@ -117,10 +174,8 @@ def decode_files(root: Path, names: Sequence[str], image_format: ImageFormat) ->
     for position, name in enumerate(names):
         try:
             images.append(decode_file(root / name, image_format))
-        except MemoryError:
-            raise
         except Exception as error:  # damaged files raise anything: OSError, SyntaxError, struct.error, ...
-            unreadable.append(UnreadableFile(name, _reason(error)))
+            unreadable.append(UnreadableFile(name, _reason(error, root / name)))
         else:
             positions.append(position)
     shape = (0, image_format.size, image_format.size, image_format.channels)
@@ -128,17 +183,30 @@ def decode_files(root: Path, names: Sequence[str], image_format: ImageFormat) ->
     return DecodedFiles(stacked, tuple(positions), tuple(unreadable))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     match error:
         case FileNotFoundError():
             return "vanished after the folder was listed, or a link to nowhere"
+        case MemoryError():
+            return "decoding it takes more memory than there is, or than one image may have"
         case PermissionError():
             return "no permission to read it"
         case UnidentifiedImageError():
-            return "not an image of a known format"
+            return _not_read(path)
         case Image.DecompressionBombError():
             return f"too many pixels, as in a decompression bomb ({error})"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _not_read(path: Path) -> str:
+    """What a file of none of `FORMATS` is. Only its first bytes are looked at; no decoder is started."""
+    with open(path, "rb") as file:
+        signature = file.read(_SIGNATURE_BYTES)
+    for name in _NAMED_FORMATS:
+        _, accepts = Image.OPEN.get(name, (None, None))
+        if accepts is not None and accepts(signature):
+            return f"{name} is not read; save it as PNG or JPEG"
+    return "not an image of a known format"
 
 
 def decode_in_processes(
@@ -200,8 +268,11 @@ def _useful_processes(files: int) -> int:
 
 
 def _begin_process() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it should it be killed."""
+    """Leave Ctrl-C to the parent, do not outlive it should it be killed, and keep to the memory that is allowed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    allowed = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
     threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 

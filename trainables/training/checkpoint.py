@@ -8,6 +8,8 @@ weights below it, and the others only what changes.
 import os
 import pickle
 import warnings
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,25 @@ from typing import Any
 import torch
 
 from trainables.errors import InputError
+from trainables.safe_files import remove_file, writing_beside
 
 _LAST, _PREVIOUS, _BEST, _FROZEN = "last.pt", "previous.pt", "best.pt", "frozen.pt"
 
-_UNREADABLE = (OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, ValueError)
-"""What `torch.load` raises on a file that is cut short or overwritten."""
+_MODE = 0o666
+"""Who else may read a checkpoint is for the umask to say, as in the rest of a study's folder."""
+
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    pickle.UnpicklingError,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What `zipfile` and `torch.load` raise on a file that is cut short or overwritten."""
 
 
 class CheckpointWarning(UserWarning):
@@ -40,12 +56,19 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `last.pt`, keeping the former one as `previous.pt`."""
+    """Write `last.pt`, keeping the former one as `previous.pt`.
+
+    Raises:
+        OSError: the disk does not take it.
+        UnsafePathError: a link stands in its place.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = _write(folder / _LAST, checkpoint.__dict__)
-    if (folder / _LAST).exists():
-        os.replace(folder / _LAST, folder / _PREVIOUS)
-    os.replace(temporary, folder / _LAST)
+    with writing_beside(folder / _LAST, _MODE) as file:
+        torch.save(checkpoint.__dict__, file)
+        file.flush()
+        os.fsync(file.fileno())  # the new one is safe before the former loses its name
+        if (folder / _LAST).exists():
+            os.replace(folder / _LAST, folder / _PREVIOUS)
 
 
 def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
@@ -55,7 +78,7 @@ def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
         if not path.exists():
             continue
         try:
-            checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+            checkpoint = Checkpoint(**_read(path))
         except (*_UNREADABLE, TypeError) as error:
             message = f"{path} does not read back ({error}); trying the one before"
             warnings.warn(message, CheckpointWarning, stacklevel=2)
@@ -76,13 +99,13 @@ def save_frozen(folder: Path, weights: dict[str, Any], shared: Path) -> None:
     try:
         os.link(shared, path)
     except OSError:
-        os.replace(_write(path, weights), path)
+        _write(path, weights)
 
 
 def save_best(folder: Path, model: dict[str, Any]) -> None:
     """Write the weights of the best epoch so far; without those of `save_frozen`."""
     folder.mkdir(parents=True, exist_ok=True)
-    os.replace(_write(folder / _BEST, model), folder / _BEST)
+    _write(folder / _BEST, model)
 
 
 def has_best(folder: Path) -> bool:
@@ -102,27 +125,28 @@ def load_best(folder: Path) -> dict[str, Any]:
 
 def _read_weights(path: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return _read(path)
     except _UNREADABLE as error:
         raise InputError(f"{path}: the best weights cannot be read ({error})") from error
-    return state
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What `_write` wrote. The archive's checksums are compared, which `torch.load` does not do."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} in it is damaged")
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return content
 
 
 def remove_resumable(folder: Path) -> None:
     """Delete what only an unfinished trial needs."""
     for name in (_LAST, _PREVIOUS):
-        (folder / name).unlink(missing_ok=True)
+        remove_file(folder / name, folder, missing_ok=True)
 
 
-def _write(path: Path, content: object) -> Path:
-    """Write to a temporary file beside `path`, down to the disk; a failure leaves nothing behind."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
+def _write(path: Path, content: object) -> None:
+    """Write beside `path`, down to the disk, then rename; a failure leaves nothing behind."""
+    with writing_beside(path, _MODE) as file:
+        torch.save(content, file)

@@ -1,40 +1,50 @@
 """What a trial trains: the whole classifier on images or, above a frozen backbone, its head on the features below it.
 
-Features are computed once per node and kept beside the decoded images, in `CACHE/features/NAME.npy`: one row an image
-of the training and validation splits. Beside it lie the backbone's weights, `NAME.pt`, for the trials' checkpoints to
-link to. NAME ends in a hash of the images, of the backbone's weights themselves and of the number format, so that
-whatever changes a feature leads to another file; old files may be deleted at any time. A file appears by one rename
-when it is complete and synced; its builder holds NAME.npy.lock.
+Features are computed once per node and kept beside the decoded images:
+
+    CACHE/uUID/features/NAME/  features.npy  weights.pt  entry.json
+
+`features.npy` has one row for each image of the training and validation splits, `weights.pt` the backbone's weights,
+for the trials' checkpoints to link to, `entry.json` the digests of both. NAME ends in a hash of the images, of the
+backbone's weights themselves and of the number format, so that whatever changes a feature leads to another entry; old
+ones may be deleted at any time. `trainables.data.cache_folder` says whose entries are used, and when they are checked.
 """
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.config import AugmentationConfig, TrialConfig
 from trainables.config.models import BackboneConfig
 from trainables.data.batches import iterate_batches
-from trainables.data.cache import cache_directory, explain_disk_errors
+from trainables.data.cache_folder import DamagedEntryError, cache_directory, check_once, open_entry
+from trainables.data.dataset_split import digest
 from trainables.data.training_data import TrainingData
 from trainables.data.transforms.augmenter import Augmenter
 from trainables.data.transforms.geometric import to_unit
-from trainables.errors import DataError
 from trainables.models.backbone import Backbone
 from trainables.models.classifier import Classifier
+from trainables.safe_files import PRIVATE_FILE, open_new
 from trainables.training.device import Compute
 
-_LAYOUT_VERSION = 1
+_LAYOUT_VERSION = 2
 """Raise it when the features or their file change: old files are then left alone."""
+
+_FEATURES, _WEIGHTS, _ENTRY = "features.npy", "weights.pt", "entry.json"
+
+_LINKED = 0o666
+"""Mode of the weights: in a study's folder the umask says who reads them, and here the folder is private."""
 
 _BATCH = 64
 """Images at once through the backbone; more were no faster at 32 to 224 pixels."""
@@ -102,11 +112,8 @@ def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, c
     assert isinstance(config.model, BackboneConfig)
     rows, _ = torch.cat([data.train_indices, data.validation_indices]).sort()
     key = _key(classifier, config.model, data, compute)
-    path = cache_directory(config.data) / "features" / f"{config.model.architecture}-{key[:24]}.npy"
-    with explain_disk_errors("the backbone's features", path.parent):
-        if not path.exists():
-            _build_locked(path, classifier, data, rows, compute)
-        features = _load(path)
+    entry = cache_directory(config.data) / "features" / f"{config.model.architecture}-{key[:24]}"
+    features = open_entry(entry, "the backbone's features", _load, partial(_build, classifier, data, rows, compute))
     return Task(
         module=classifier.body.head,
         inputs=features,
@@ -114,7 +121,7 @@ def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, c
         train_indices=torch.searchsorted(rows, data.train_indices),
         validation_indices=torch.searchsorted(rows, data.validation_indices),
         augment=_unchanged,
-        frozen=Frozen(_trunk(classifier), path.with_suffix(".pt")),
+        frozen=Frozen(_trunk(classifier), entry / _WEIGHTS),
     )
 
 
@@ -135,29 +142,32 @@ def _key(classifier: Classifier, model: BackboneConfig, data: TrainingData, comp
     return content.hexdigest()
 
 
-def _build_locked(path: Path, classifier: Classifier, data: TrainingData, rows: Tensor, compute: Compute) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if path.exists():  # another trial computed them while this one waited
-            return
-        with _appearing(path.with_suffix(".pt")) as weights, _appearing(path) as features:
-            torch.save(_trunk(classifier), weights)
-            _write(features, _computed(classifier, data, rows, compute), len(rows))
+def _build(classifier: Classifier, data: TrainingData, rows: Tensor, compute: Compute, folder: Path) -> None:
+    with _synced(folder / _WEIGHTS, _LINKED) as weights:
+        torch.save(_trunk(classifier), weights)
+    with _synced(folder / _FEATURES) as features:
+        _write(features, _computed(classifier, data, rows, compute), len(rows))
+    entry = {"name": folder.name.removesuffix(".building"), "files": _digests(folder)}
+    with _synced(folder / _ENTRY) as file:
+        file.write(json.dumps({**entry, "digest": digest(entry)}).encode())
 
 
 @contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file to be written, which has its name once it is complete and on disk."""
-    building = path.with_name(f"{path.name}.building")
-    try:
-        with open(building, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        building.rename(path)
-    except BaseException:
-        building.unlink(missing_ok=True)
-        raise
+def _synced(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
+    """A new file that is on disk once it is written."""
+    with open_new(path, mode) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the files with content."""
+    found = {}
+    for name in (_FEATURES, _WEIGHTS):
+        with open(folder / name, "rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def _trunk(classifier: Classifier) -> dict[str, Tensor]:
@@ -193,10 +203,26 @@ def _to_numpy(batch: Tensor) -> NDArray[np.generic]:
     return array
 
 
-def _load(path: Path) -> Tensor:
+def _load(folder: Path) -> Tensor:
     """Copy-on-write, as the images are: pages are shared until somebody writes to them."""
     try:
-        features = torch.from_numpy(np.load(path, mmap_mode="c"))
-    except ValueError as error:
-        raise DataError(f"the features in {path} are damaged ({error}); delete that file and start again") from error
+        check_once(folder, (_FEATURES, _WEIGHTS, _ENTRY), partial(_check, folder))
+        features = torch.from_numpy(np.load(folder / _FEATURES, mmap_mode="c", allow_pickle=False))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedEntryError(f"the features in {folder} are damaged ({error})") from error
     return features.view(torch.bfloat16) if features.dtype == torch.uint16 else features
+
+
+def _check(folder: Path) -> None:
+    """Compare the files with what was written.
+
+    Raises:
+        ValueError: a difference.
+    """
+    entry = json.loads((folder / _ENTRY).read_bytes())
+    said = entry.pop("digest")
+    if digest(entry) != said or entry["name"] != folder.name:
+        raise ValueError(f"{_ENTRY} is not as it was written, or belongs to another entry")
+    for name, found in _digests(folder).items():
+        if found != entry["files"][name]:
+            raise ValueError(f"{name} is not as it was written")

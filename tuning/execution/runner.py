@@ -1,12 +1,14 @@
 """Ray Tune runs the trials: the journal's adapter between the search and the workers."""
 
 import os
+import secrets
 import shutil
 import threading
 import time
+import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
 from trainables.data.training_data import TrainingData
-from trainables.errors import RecordError
+from trainables.errors import RecordError, StudyFailedError
+from trainables.safe_files import remove_tree
+from trainables.software import WorkerReport, own_software
 from trainables.trainable import Job, TrialTrainable
 from tuning.execution.checkpoint_retention import Retention
 from tuning.execution.ray_callbacks import EarlyStopping, Stopper, TrialEvents
@@ -57,8 +61,12 @@ class Workers:
     """Set by a signal: stop, leaving running trials to be continued later."""
     concurrent: int
     """Trials at once."""
+    warn: Callable[[str], None] = warnings.warn
+    """Tells the user."""
     trainable: type[tune.Trainable] = TrialTrainable
     """What runs a `Job` on a worker."""
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    """Of the study: workers and results of another one are refused."""
 
     def run(
         self,
@@ -80,6 +88,7 @@ class Workers:
 
         Raises:
             RecordError: the study's files cannot be written.
+            StudyFailedError: no worker has the driver's code and versions.
         """
         pen = Pen(self.record)
         adapter = _Adapter(self, pen, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
@@ -107,7 +116,7 @@ class Workers:
         def reason() -> str | None:
             if deadline is not None and time.monotonic() >= deadline:
                 return "the time budget is spent"
-            return proposer.stop_reason or adapter.hopeless
+            return proposer.stop_reason or adapter.hopeless or adapter.finish_reason
 
         return reason
 
@@ -165,6 +174,18 @@ class _Adapter(Searcher):
         self._retention = retention
         self._failures: Counter[str] = Counter(trial.reason for trial in past if trial.state == "failed")
         self._succeeded = any(trial.state in ("completed", "stopped") for trial in past)
+        self._refusals: dict[str, str] = {}
+        """Host and reason of each worker that refused its job, by Ray's trial, which it holds until the end."""
+        self._reports: dict[int, str] = {}
+        """What the journal says of each running trial's worker."""
+        self._is_exhausted = False
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Set when every trial is done and only workers are left that refused theirs, which Ray would wait for."""
+        if not self._is_exhausted or not self._refusals or self._numbers:
+            return None
+        return self._proposer.finish_reason or "every trial is done"
 
     @property
     def hopeless(self) -> str | None:
@@ -184,6 +205,7 @@ class _Adapter(Searcher):
                 self._pen.write(*proposal.events)
             if proposal.trial is None:
                 # A trial that runs may yet turn out infeasible and leave its place to another, or lose its worker.
+                self._is_exhausted = not self._numbers
                 return None if self._numbers else Searcher.FINISHED
             number, config = proposal.trial.number, proposal.trial.config
         self._numbers[trial_id] = number
@@ -199,20 +221,27 @@ class _Adapter(Searcher):
             images=len(self._workers.data.names),
             data_fingerprint=self._workers.data.fingerprint,
             cache_entry=self._workers.data.cache_entry,
+            study=self._workers.token,
+            software=asdict(own_software()),
         )
         return {"number": number, "job": job.to_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write one epoch down; epochs already known come again after a fault and are passed over."""
-        number = self._numbers[trial_id]
-        epoch = result["epoch"]
+        if trial_id in self._refusals:
+            return
+        number, epoch = self._numbers[trial_id], result["epoch"]
+        if result["outcome"] == "refused":
+            self._worker_refused(trial_id, result)
         if result["outcome"]:
             return
+        self._require_fitness(number, result)
         (self._unsaved.discard if result["weights_saved"] else self._unsaved.add)(number)
         if epoch <= self._epochs.get(number, 0):
             return
         metrics = {name: result[name] for name in _METRICS}
-        self._pen.write(EpochEnded(number=number, epoch=epoch, metrics=metrics, warning=result["warning"]))
+        worker = self._worker(number, result)
+        self._pen.write(EpochEnded(number=number, epoch=epoch, metrics=metrics, warning=result["warning"], **worker))
         self._epochs[number] = epoch
         self._seconds[number] = self._seconds.get(number, 0.0) + metrics["epoch_seconds"]
         self._proposer.observe(number, epoch, metrics)
@@ -220,11 +249,14 @@ class _Adapter(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Write the end of a trial down. Its last result comes here alone, not to `on_trial_result`."""
+        if self._refusals.pop(trial_id, None) is not None:  # its worker died, or all trials end
+            return
         number = self._numbers[trial_id]
         if error or result is None:
             self._worker_died(number)
         elif result["outcome"]:
-            self._finish(number, result["outcome"], result["reason"])
+            self._require_fitness(number, result)
+            self._finish(number, result["outcome"], result["reason"], **self._worker(number, result))
         else:
             self.on_trial_result(trial_id, result)
             if number in self._unsaved:  # without weights it is worth nothing, and the others would end no better
@@ -235,6 +267,32 @@ class _Adapter(Searcher):
                 scheduler = self._workers.study.search.scheduler.name
                 self._finish(number, "stopped", f"{scheduler} at epoch {self._epochs[number]}")
         del self._numbers[trial_id]
+
+    def _worker_refused(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Hand the trial out again. The worker holds its place until the end, so that others get it."""
+        number = self._numbers.pop(trial_id)
+        host = WorkerReport.from_json(result["worker"]).host
+        self._refusals[trial_id] = f"{host}: {result['reason']}"
+        self._waiting.appendleft((number, self._configs[number]))
+        self._workers.warn(f"a worker on {host} trains nothing for this study: {result['reason']}")
+        if len(self._refusals) >= self._workers.concurrent:
+            self._pen.give_up(StudyFailedError(unfit_workers(self._workers.folder, self._refusals.values())))
+
+    def _require_fitness(self, number: int, result: dict[str, Any]) -> None:
+        """A worker that is unfit and trains all the same is not the program's own: nothing that it says is believed."""
+        problem = _unfitness(result.get("worker"), self._workers.token)
+        if problem:
+            remove_tree(self._workers.folder.trial_checkpoints(number), self._workers.folder.path, missing_ok=True)
+            self._pen.give_up(StudyFailedError(unfit_workers(self._workers.folder, [problem])))
+
+    def _worker(self, number: int, result: dict[str, Any]) -> dict[str, Any]:
+        """Fields of an event that say who trained, where the journal does not say so yet."""
+        text = result["worker"]
+        if self._reports.get(number) == text:
+            return {}
+        self._reports[number] = text
+        report = WorkerReport.from_json(text)
+        return {"host": report.host, "versions": report.software.versions}
 
     def _worker_died(self, number: int) -> None:
         """Hand the trial out again, to go on from its checkpoint.
@@ -262,15 +320,36 @@ class _Adapter(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the journal is the searcher's memory."""
 
-    def _finish(self, number: int, state: TrialState, reason: str) -> None:
+    def _finish(self, number: int, state: TrialState, reason: str, **worker: Any) -> None:
         duration = self._seconds.pop(number, 0.0)
         self._configs.pop(number, None)
-        self._pen.write(TrialFinished(number=number, state=state, reason=reason, duration_s=duration))
+        self._reports.pop(number, None)
+        self._pen.write(TrialFinished(number=number, state=state, reason=reason, duration_s=duration, **worker))
         self._proposer.finish(number, state)
         self._retention.finish(number, state)
         if state == "failed":
             self._failures[reason] += 1
         self._succeeded = self._succeeded or state in ("completed", "stopped")
+
+
+def _unfitness(report: str | None, token: str) -> str:
+    """Why a result cannot be this study's; empty if it can."""
+    if report is None:
+        return "a worker that does not say what it runs: its code is older than the driver's"
+    worker = WorkerReport.from_json(report)
+    if worker.study != token:
+        return f"{worker.host}: a result of study {worker.study[:8]}, not {token[:8]}"
+    differences = own_software().differences(worker.software)
+    return differences and f"{worker.host}: {differences}"
+
+
+def unfit_workers(folder: StudyFolder, problems: Iterable[str]) -> str:
+    """What to do where no worker may train."""
+    return (
+        f"no worker has the code and versions of the driver ({'; '.join(sorted(set(problems)))}). Install the same "
+        f"version of this program and of its libraries on every node, start the workers there again, then run "
+        f"`tune-cli resume {folder.reference}`"
+    )
 
 
 _METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")

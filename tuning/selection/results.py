@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import Field
+
 from trainables.config.base import Config
 from tuning.search.stages import make_stage, stage_count
 from tuning.selection.confirmation import confirmation, recommended
@@ -41,6 +43,10 @@ class TrialResult(Config):
     """MLflow child run; None until it is written there."""
     stage: int = 1
     """Round of a staged search, counted from 1."""
+    node: str | None = None
+    """Name of the host that trained it, the last one if there were several; None before its first epoch."""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of Python, torch, torchvision, numpy, pillow and ray there."""
 
 
 class StageResult(Config):
@@ -184,4 +190,6 @@ def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -
         duration_s=trial.duration_s,
         run_id=run_id,
         stage=trial.stage + 1,
+        node=trial.host or None,
+        versions=trial.versions,
     )

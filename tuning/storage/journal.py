@@ -67,7 +67,15 @@ class TrialStarted(_Event):
     number: int
 
 
-class EpochEnded(_Event):
+class _OnWorker(_Event):
+    """What a worker reported. Which one it was stands in the first such event after it took the trial up."""
+
+    host: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of Python and the libraries there; so far always the driver's, for others are refused."""
+
+
+class EpochEnded(_OnWorker):
     """One epoch's metrics; the same epoch comes twice where a trial was continued from an earlier checkpoint."""
 
     event: Literal["epoch_ended"] = "epoch_ended"
@@ -79,7 +87,7 @@ class EpochEnded(_Event):
     """What went wrong beside the training, for example a checkpoint that could not be written."""
 
 
-class TrialFinished(_Event):
+class TrialFinished(_OnWorker):
     """The trial will not be trained again."""
 
     event: Literal["trial_finished"] = "trial_finished"

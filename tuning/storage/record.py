@@ -44,6 +44,10 @@ class TrialRecord:
     duration_s: float = 0.0
     stage: int = 0
     """Round of a staged search, counted from 0."""
+    host: str = ""
+    """Where it was trained, the last node if there were several; empty as long as nobody knows."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of Python and the libraries there."""
 
     @property
     def is_finished(self) -> bool:
@@ -174,11 +178,14 @@ def _fold_trials(events: Iterable[Event]) -> tuple[TrialRecord, ...]:
             trial = trials[event.number]
             trials[event.number] = replace(trial, state="running", started_at=trial.started_at or event.time)
         elif isinstance(event, EpochEnded):
-            trial = trials[event.number]
+            trial = _on_worker(trials[event.number], event)
             epochs = (*trial.epochs[: event.epoch - 1], event.metrics)
             trials[event.number] = replace(trial, epochs=epochs)
         elif isinstance(event, TrialFinished):
-            trials[event.number] = replace(
-                trials[event.number], state=event.state, reason=event.reason, duration_s=event.duration_s
-            )
+            trial = _on_worker(trials[event.number], event)
+            trials[event.number] = replace(trial, state=event.state, reason=event.reason, duration_s=event.duration_s)
     return tuple(trials[number] for number in sorted(trials))
+
+
+def _on_worker(trial: TrialRecord, event: EpochEnded | TrialFinished) -> TrialRecord:
+    return replace(trial, host=event.host, versions=event.versions) if event.host else trial

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NoReturn, Self
 
-from trainables.errors import RecordError
+from trainables.errors import RecordError, StudyFailedError
 from tuning.storage.journal import EpochEnded, Event, Journal
 from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
@@ -52,7 +52,7 @@ class Pen:
 
     def __init__(self, record: Callable[..., None]) -> None:
         self._record = record
-        self.failure: RecordError | None = None
+        self.failure: StudyFailedError | None = None
 
     def write(self, *events: Event) -> None:
         """Write the events down, or raise what the first failure was."""
@@ -64,7 +64,7 @@ class Pen:
         if self.failure is not None:
             raise self.failure
 
-    def give_up(self, failure: RecordError) -> NoReturn:
+    def give_up(self, failure: StudyFailedError) -> NoReturn:
         """Write no more."""
         self.failure = self.failure or failure
         raise self.failure

@@ -182,6 +182,7 @@ class Translator:
         trial = self._open.setdefault(event.number, _OpenTrial())
         trial.epochs[event.epoch - 1 :] = [dict(event.metrics)]
         update = self._update(event.number)
+        update.tags |= _worker_tags(event)
         for key, value in event.metrics.items():
             # A trial that went on from a checkpoint repeats epochs; equal numbers are written once.
             if trial.written.get((event.epoch, key)) != value:
@@ -192,7 +193,7 @@ class Translator:
         trial = self._open.pop(event.number, _OpenTrial())
         update = self._update(event.number)
         update.status, update.ended = _TRIAL_STATUS[event.state], event.time
-        update.tags |= {"state": event.state, "reason": event.reason[:_LONGEST_TAG]}
+        update.tags |= {"state": event.state, "reason": event.reason[:_LONGEST_TAG]} | _worker_tags(event)
         update.metrics.append(Point("duration_s", event.duration_s, 0, event.time))
         best = self._best_epoch(trial.epochs)
         if best is not None:
@@ -239,6 +240,13 @@ class Translator:
         assert self._study is not None, "a journal begins with study_opened"
         epoch = self._study.search.ranking.best_epoch(epochs)
         return None if epoch is None else (epoch, epochs[epoch - 1][self._objective])
+
+
+def _worker_tags(event: EpochEnded | TrialFinished) -> dict[str, str]:
+    """Where the trial ran, in the events that say so."""
+    return (
+        {"node": event.host} | {f"version.{name}": text for name, text in event.versions.items()} if event.host else {}
+    )
 
 
 def child_tags(parent_run_id: str) -> dict[str, str]:

@@ -15,7 +15,8 @@ import pytest
 
 from trainables.config import DataConfig
 from trainables.data import cache
-from trainables.data.cache import cache_directory, open_sealed_entry, open_training_entry
+from trainables.data.cache import open_sealed_entry, open_training_entry
+from trainables.data.cache_folder import cache_directory, cache_root
 from trainables.data.dataset_split import DecodedBatch, FilePart
 from trainables.data.decoding import decode_file
 from trainables.data.folders import training_files
@@ -210,60 +211,15 @@ def test_a_cache_folder_that_cannot_be_made(two_classes: DataConfig, tmp_path: P
         open_training_entry(config)
 
 
-_OPEN_AS_NOBODY = """
-import mmap, os, sys  # before the step down, after which Python's own folder may be out of reach
-from trainables.config import DataConfig
-from trainables.data.cache import open_training_entry
-from trainables.errors import DataError
-config = DataConfig.model_validate_json(sys.argv[1])
-if os.geteuid() == 0:
-    os.setgroups([]); os.setgid(65534); os.setuid(65534)
-try:
-    print(len(open_training_entry(config).names))
-except DataError as error:
-    print(error)
-"""
-
-
-def _open_as_nobody(config: DataConfig) -> str:
-    """Root may write everywhere, so it steps down first."""
-    command = [sys.executable, "-c", _OPEN_AS_NOBODY, config.model_dump_json()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def reachable(tmp_path: Path) -> None:
-    """Let other users walk down to the test's folder; pytest makes it private."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder not in (Path("/"), Path("/tmp")):
-            folder.chmod(0o755)
-
-
-@pytest.mark.usefixtures("reachable")
-def test_a_read_only_cache_serves_what_it_has_and_refuses_the_rest(two_classes: DataConfig) -> None:
-    open_training_entry(two_classes)
-    category = cache_directory(two_classes) / "training"
-    category.chmod(0o555)
-    try:
-        assert _open_as_nobody(two_classes) == "20\n"
-        refused = _open_as_nobody(two_classes.model_copy(update={"image_size": 20}))
-    finally:
-        category.chmod(0o755)
-    assert f"cannot be written to {category} (Permission denied)" in refused
-    assert "$TUNE_CACHE_DIR" in refused
-
-
 def test_the_environment_names_the_folder(
     two_classes: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TUNE_CACHE_DIR", str(tmp_path / "elsewhere"))
-    assert cache_directory(two_classes) == two_classes.cache_dir
+    assert cache_root(two_classes) == two_classes.cache_dir
     config = two_classes.model_copy(update={"cache_dir": None})
     assert open_training_entry(config).folder.is_relative_to(tmp_path / "elsewhere")
     monkeypatch.delenv("TUNE_CACHE_DIR")
-    assert cache_directory(config) == Path.home() / ".cache/tune-cli"
+    assert cache_root(config) == Path.home() / ".cache/tune-cli"
 
 
 def _open_and_tell(config: DataConfig, go: Any, results: Any) -> None:
@@ -320,15 +276,6 @@ def test_a_build_that_goes_on_is_not_swept_away(two_classes: DataConfig) -> None
         open_training_entry(two_classes.model_copy(update={"image_size": 12}))
         assert sum(path.suffix == ".building" for path in entries(two_classes)) == 1
         process.kill()
-
-
-@pytest.mark.parametrize("file", ["images.npy", "entry.json", "labels.npy"])
-def test_a_damaged_entry_is_named(two_classes: DataConfig, file: str) -> None:
-    folder = open_training_entry(two_classes).folder
-    content = (folder / file).read_bytes()
-    (folder / file).write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=f"{folder.name} are damaged .* delete that folder"):
-        open_training_entry(two_classes)
 
 
 def test_opening_again_is_quick(two_classes: DataConfig) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.errors import InputError
+from trainables.errors import InputError, UnsafePathError
 from trainables.training.checkpoint import (
     Checkpoint,
     load_best,
@@ -11,6 +11,7 @@ from trainables.training.checkpoint import (
     remove_resumable,
     save_best,
     save_checkpoint,
+    save_frozen,
 )
 
 
@@ -44,6 +45,48 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
         loaded = load_checkpoint(tmp_path, "a")
     assert loaded is not None
     assert len(loaded.history) == 1
+
+
+def _flip_a_bit_of_the_weights(path: Path) -> None:
+    """`torch.load` itself would not notice."""
+    content = bytearray(path.read_bytes())
+    position = content.index(torch.full((3,), 2.0).numpy().tobytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, _checkpoint(1))
+    save_checkpoint(tmp_path, _checkpoint(2))
+    _flip_a_bit_of_the_weights(tmp_path / "last.pt")
+    with pytest.warns(UserWarning, match="does not read back .* is damaged"):
+        loaded = load_checkpoint(tmp_path, "a")
+    assert loaded is not None
+    assert len(loaded.history) == 1
+
+
+@pytest.mark.parametrize("name", ["best.pt", "frozen.pt"])
+def test_a_flipped_bit_in_the_best_weights_is_noticed(tmp_path: Path, name: str) -> None:
+    save_frozen(tmp_path, {"frozen": torch.full((3,), 2.0)}, tmp_path / "none")
+    save_best(tmp_path, {"weight": torch.full((3,), 2.0)})
+    _flip_a_bit_of_the_weights(tmp_path / name)
+    with pytest.raises(InputError, match=rf"{name}: the best weights cannot be read .* is damaged"):
+        load_best(tmp_path)
+
+
+def test_a_link_in_a_checkpoints_place_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "trial").mkdir()
+    for name in ("last.pt", "best.pt"):
+        (tmp_path / "trial" / name).symlink_to(tmp_path / "precious")
+    with pytest.raises(UnsafePathError, match="link"):
+        save_best(tmp_path / "trial", {})
+    with pytest.raises(UnsafePathError, match="link"):
+        save_checkpoint(tmp_path / "trial", _checkpoint(1))
+    with pytest.raises(UnsafePathError, match="link"):
+        remove_resumable(tmp_path / "trial")
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 def test_another_trials_checkpoint_is_not_used(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from trainables.config import DataConfig, TrialConfig
-from trainables.data.cache import cache_directory
+from trainables.data.cache_folder import CacheWarning, cache_directory
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import DataError
 from trainables.models.backbone import Backbone
@@ -52,7 +53,7 @@ HEADS = [
 
 
 def _files(config: TrialConfig) -> list[Path]:
-    return sorted((cache_directory(config.data) / "features").glob("*.npy"))
+    return sorted((cache_directory(config.data) / "features").glob("*/features.npy"))
 
 
 def _numbers(history: list[Metrics]) -> list[float]:
@@ -213,10 +214,45 @@ def test_a_folder_that_cannot_be_written_is_told(data_config: DataConfig, data: 
         list(train(_trial(data_config), data))
 
 
-def test_a_damaged_file_is_named(data_config: DataConfig, data: TrainingData) -> None:
+def _zeroed(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[256:] = bytes(len(content) - 256)
+    path.write_bytes(content)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def _bit_flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_zeroed, _cut, _bit_flipped, Path.unlink])
+@pytest.mark.parametrize("name", ["features.npy", "weights.pt", "entry.json"])
+def test_nothing_is_trained_on_a_damaged_entry(
+    data_config: DataConfig, data: TrainingData, tmp_path: Path, damage: Callable[[Path], None], name: str
+) -> None:
     config = _trial(data_config, training={"max_epochs": 1})
-    list(train(config, data))
+    history = list(train(config, data, folder=tmp_path / "first"))
+    weights = load_best(tmp_path / "first")
     (file,) = _files(config)
-    file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"resnet18-.*\.npy are damaged .* delete that file"):
-        list(train(config, data))
+    damage(file.with_name(name))
+    with pytest.warns(CacheWarning, match=r"features in .*resnet18-.* are damaged .*; they are made anew"):
+        again = list(train(config, data, folder=tmp_path / "second"))
+    assert _numbers(again) == _numbers(history)
+    for key, value in load_best(tmp_path / "second").items():
+        assert torch.equal(value, weights[key])
+
+
+def test_an_entry_is_checked_once_a_process_not_once_a_trial(
+    data_config: DataConfig, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[Path] = []
+    original = features._check
+    monkeypatch.setattr(features, "_check", lambda folder: checked.append(folder) or original(folder))
+    for trial in ("first", "second", "third"):  # each trial links to the weights, which changes the file's inode
+        list(train(_trial(data_config, training={"max_epochs": 1}), data, folder=tmp_path / trial))
+    assert len(checked) == 1

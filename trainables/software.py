@@ -1,0 +1,82 @@
+"""What decides a trial's numbers besides its configuration: this package's code, and the versions of its libraries.
+
+The driver sends its own with every job and a worker compares before it trains: a node that was set up at another time
+would give numbers that cannot be compared, and nobody would notice. It is a check against mistakes. A worker that is
+made to lie can lie about this, too; who may be a worker is for Ray's token to say.
+"""
+
+import hashlib
+import json
+import platform
+import socket
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+_LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "ray")
+
+_SHOWN = 12
+"""Digits of a digest that an error shows."""
+
+
+@dataclass(frozen=True)
+class Software:
+    """The code and libraries of one process."""
+
+    code: str
+    """Hex digest of the source files of `trainables`."""
+    versions: dict[str, str]
+    """`python` and the libraries."""
+
+    def differences(self, other: "Software") -> str:
+        """What `other` has that this one has not, by name with both values; empty if they are equal."""
+        found = [
+            f"{name} is {other.versions.get(name, 'missing')}, not {self.versions.get(name, 'missing')}"
+            for name in sorted(self.versions.keys() | other.versions.keys())
+            if self.versions.get(name) != other.versions.get(name)
+        ]
+        if self.code != other.code:
+            found.insert(0, f"the code of trainables is {other.code[:_SHOWN]}, not {self.code[:_SHOWN]}")
+        return "; ".join(found)
+
+
+@cache
+def own_software() -> Software:
+    """Of this process, read once: later changes to the files are not what it has loaded."""
+    versions = {name: version(name) for name in _LIBRARIES}
+    return Software(_code(Path(__file__).parent), {"python": platform.python_version(), **versions})
+
+
+def _code(package: Path) -> str:
+    content = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        for part in (path.relative_to(package).as_posix().encode(), path.read_bytes()):
+            content.update(len(part).to_bytes(8, "big") + part)
+    return content.hexdigest()
+
+
+@dataclass(frozen=True)
+class WorkerReport:
+    """What a worker says of itself with every result."""
+
+    host: str
+    study: str
+    """Token of the study whose job it took up first."""
+    software: Software
+
+    def to_json(self) -> str:
+        """One string: Ray Tune keeps a history of every number it finds in a result, and flattens dictionaries."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The report of `to_json`."""
+        content = json.loads(text)
+        return cls(content["host"], content["study"], Software(**content["software"]))
+
+
+def own_report(study: str) -> WorkerReport:
+    """This process's, working for a study."""
+    return WorkerReport(socket.gethostname(), study, own_software())
