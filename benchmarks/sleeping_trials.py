@@ -106,7 +106,7 @@ def run(folder: StudyFolder, trials: int) -> list[Change]:
         mirror.start()
         with connect(None, study.resources, folder.path, Silent()):
             concurrent = concurrent_trials(study.resources)
-            workers = Workers(study, folder, data, recorder.record, threading.Event(), concurrent, Sleeper)
+            workers = Workers(study, folder, data, recorder, threading.Event(), concurrent, Silent().warning, Sleeper)
             workers.run(search, make_scheduler(study, ()), (), keep_checkpoints=1, deadline=None)
         mirror.close(60.0)
     changes, running, ended = [], 0, 0

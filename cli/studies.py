@@ -12,7 +12,8 @@ from tuning.storage.catalog import find_study
 from tuning.storage.journal import Event, StudyOpened, read_events
 from tuning.storage.lock import LockOwner, lock_owner
 from tuning.storage.paths import StudyFolder
-from tuning.storage.record import StudyRecord, read_record
+from tuning.storage.record import StudyRecord
+from tuning.storage.study_state import read_record
 
 
 @dataclass(frozen=True)

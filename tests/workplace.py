@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tuning.storage.journal import Event, read_events
-from tuning.storage.record import StudyRecord, read_record
+from tuning.storage.record import StudyRecord
+from tuning.storage.study_state import read_record
 
 STUDY = """
 name: small

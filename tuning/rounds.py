@@ -136,7 +136,7 @@ class StageRunner:
             stage.study,
             study.folder,
             data,
-            self.recorder.record,
+            self.recorder,
             self.interrupt,
             self.concurrent,
             study.observer.warning,

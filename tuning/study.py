@@ -22,8 +22,9 @@ from tuning.storage.journal import StudyEnded, StudyOpened
 from tuning.storage.lock import study_lock
 from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
-from tuning.storage.record import StudyRecord, read_record
+from tuning.storage.record import StudyRecord
 from tuning.storage.recorder import Recorder
+from tuning.storage.study_state import read_record
 from tuning.storage.versions import PROGRAM_VERSION, require_known_version
 from tuning.storage.write_errors import writing
 from tuning.tracking.mirror import Mirror
@@ -154,6 +155,7 @@ def _opening(study: StudyContext) -> StudyOpened:
     return StudyOpened(
         version=PROGRAM_VERSION,
         study=study.config.model_dump(mode="json", exclude_unset=True),
+        resolved=study.config.model_dump(mode="json"),
         data_fingerprint=study.data.fingerprint,
         host=socket.gethostname(),
         pid=os.getpid(),

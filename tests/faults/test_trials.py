@@ -3,7 +3,7 @@
 import pytest
 
 from tests.faults.disturbed import Disturbed
-from tuning.execution.runner import HOPELESS_FAILURES
+from tuning.execution.trial_handout import HOPELESS_FAILURES
 
 ODD = """
 name: small

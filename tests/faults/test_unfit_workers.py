@@ -1,7 +1,8 @@
 """Workers that must not train for a study: their trials go elsewhere, and nothing that they say is believed."""
 
 import json
-import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,14 +12,14 @@ import pytest
 from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
+from tests.faults.driver import Listener, opened_recorder
 from tests.workplace import Workplace
 from trainables.errors import StudyFailedError
 from trainables.software import Software, own_report, own_software
-from tuning.execution.runner import Workers, _Adapter
+from tuning.execution.trial_handout import Assignment, TrialHandout
 from tuning.search.proposer import Proposal
 from tuning.storage.journal import EpochEnded, TrialFinished, TrialProposed
 from tuning.storage.paths import StudyFolder
-from tuning.storage.recorder import Pen
 
 METRICS = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.999, "learning_rate": 0.1, "epoch_seconds": 1.0}
 OTHER = Software("bad" * 20, own_software().versions)
@@ -37,7 +38,7 @@ class Trials:
     def ask(self) -> Proposal:
         if not self._left:
             return Proposal((), None)
-        trial = TrialProposed(number=self._left.pop(0), params={}, config={}, hash="h")
+        trial = TrialProposed(number=self._left.pop(0), params={}, config={"data": {"dataset": "digits"}}, hash="h")
         return Proposal((trial,), trial)
 
     def observe(self, number: int, epoch: int, metrics: dict[str, float]) -> None:
@@ -60,16 +61,15 @@ class Desk:
             }
         )
         self.folder = StudyFolder(tmp_path, "s")
-        self.events: list[Any] = []
+        self.observer = Listener()
+        self.events = self.observer.events
         self.warnings: list[str] = []
         self.trials = Trials(trials)
-        self.pen = Pen(lambda *new: self.events.extend(new))
+        self.recorder = opened_recorder(self.folder, study, self.observer)
         retention: Any = SimpleNamespace(finish=lambda *_: None, observe=lambda *_: None)
         data: Any = SimpleNamespace(names=(), fingerprint="f", cache_entry="e")
-        self.workers = Workers(
-            study, self.folder, data, self.pen.write, threading.Event(), concurrent, self.warnings.append
-        )
-        self.adapter = _Adapter(self.workers, self.pen, self.trials, (), retention)
+        self.workers = Assignment(study, self.folder, data, concurrent, "token" * 4, self.warnings.append)
+        self.adapter = TrialHandout(self.workers, self.recorder, self.trials, (), retention)
 
     def result(self, **changes: Any) -> dict[str, Any]:
         worker = own_report(self.workers.token).to_json()
@@ -84,8 +84,23 @@ class Desk:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def test_a_refused_trial_is_handed_out_elsewhere_and_the_searcher_never_hears_of_it(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, trials=2, concurrent=2)
+MakeDesk = Callable[..., Desk]
+
+
+@pytest.fixture
+def make_desk(tmp_path: Path) -> Iterator[MakeDesk]:
+    with ExitStack() as stack:
+
+        def make(trials: int, concurrent: int) -> Desk:
+            desk = Desk(tmp_path, trials, concurrent)
+            stack.enter_context(desk.recorder)
+            return desk
+
+        yield make
+
+
+def test_a_refused_trial_is_handed_out_elsewhere_and_the_searcher_never_hears_of_it(make_desk: MakeDesk) -> None:
+    desk = make_desk(trials=2, concurrent=2)
     assert desk.adapter.suggest("ray0")["number"] == 0
     desk.adapter.on_trial_result("ray0", desk.refusal("old-node"))
     desk.adapter.on_trial_result("ray0", desk.refusal("old-node"))  # it goes on saying so
@@ -102,33 +117,33 @@ def test_a_refused_trial_is_handed_out_elsewhere_and_the_searcher_never_hears_of
     assert [(event.number, event.state) for event in desk.of(TrialFinished)] == [(0, "completed"), (1, "completed")]
 
 
-def test_where_no_worker_is_fit_the_study_ends_and_says_why(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, trials=2, concurrent=2)
+def test_where_no_worker_is_fit_the_study_ends_and_says_why(make_desk: MakeDesk) -> None:
+    desk = make_desk(trials=2, concurrent=2)
     desk.adapter.suggest("ray0")
     desk.adapter.on_trial_result("ray0", desk.refusal("one"))
     desk.adapter.suggest("ray1")
     with pytest.raises(StudyFailedError, match=r"no worker .*one: torch is 1\.0, not 2\.0; two: torch .* resume s"):
         desk.adapter.on_trial_result("ray1", desk.refusal("two"))
-    assert isinstance(desk.pen.failure, StudyFailedError)
+    assert isinstance(desk.recorder.failure, StudyFailedError)
     assert desk.of(TrialFinished) == []
 
 
-def test_a_place_whose_unfit_worker_died_is_free_again(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, trials=1, concurrent=2)
+def test_a_place_whose_unfit_worker_died_is_free_again(make_desk: MakeDesk) -> None:
+    desk = make_desk(trials=1, concurrent=2)
     desk.adapter.suggest("ray0")
     desk.adapter.on_trial_result("ray0", desk.refusal("one"))
     desk.adapter.on_trial_complete("ray0", error=True)
     desk.adapter.suggest("ray1")
     desk.adapter.on_trial_result("ray1", desk.refusal("one"))
-    assert desk.pen.failure is None
+    assert desk.recorder.failure is None
 
 
 @pytest.mark.parametrize("way", ["on_trial_result", "on_trial_complete"])
 @pytest.mark.parametrize("lie", ["other code", "other study", "nothing said"])
 def test_results_of_an_unfit_worker_that_trains_all_the_same_are_not_believed(
-    tmp_path: Path, way: str, lie: str
+    make_desk: MakeDesk, way: str, lie: str
 ) -> None:
-    desk = Desk(tmp_path, trials=1, concurrent=2)
+    desk = make_desk(trials=1, concurrent=2)
     desk.adapter.suggest("ray0")
     report = own_report(desk.workers.token)
     worker = {
@@ -145,8 +160,8 @@ def test_results_of_an_unfit_worker_that_trains_all_the_same_are_not_believed(
     assert not checkpoints.exists()
 
 
-def test_who_trained_is_written_once_a_worker(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, trials=1, concurrent=1)
+def test_who_trained_is_written_once_a_worker(make_desk: MakeDesk) -> None:
+    desk = make_desk(trials=1, concurrent=1)
     desk.adapter.suggest("ray0")
     for epoch in (1, 2):
         desk.adapter.on_trial_result("ray0", desk.result(epoch=epoch))
@@ -157,8 +172,8 @@ def test_who_trained_is_written_once_a_worker(tmp_path: Path) -> None:
     assert [event.host for event in desk.of(TrialFinished)] == [""]
 
 
-def test_a_trial_that_fails_before_its_first_epoch_says_where(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, trials=1, concurrent=1)
+def test_a_trial_that_fails_before_its_first_epoch_says_where(make_desk: MakeDesk) -> None:
+    desk = make_desk(trials=1, concurrent=1)
     desk.adapter.suggest("ray0")
     desk.adapter.on_trial_complete("ray0", desk.result(outcome="failed", reason="NaN"))
     (event,) = desk.of(TrialFinished)

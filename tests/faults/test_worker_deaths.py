@@ -1,6 +1,5 @@
 """A trial whose worker dies is handed out again, wherever Ray Tune was with it; after too often it has failed."""
 
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search_spaces.schema import StudyConfig
-from tuning.execution.runner import MAX_WORKER_DEATHS, Workers, _Adapter
+from tests.faults.driver import Listener, opened_recorder
+from tuning.execution.trial_handout import MAX_WORKER_DEATHS, Assignment, TrialHandout
 from tuning.search.proposer import Proposal
 from tuning.storage.journal import TrialProposed
 from tuning.storage.paths import StudyFolder
-from tuning.storage.recorder import Pen
 
 
 class OneTrial:
@@ -21,7 +20,9 @@ class OneTrial:
     finish_reason = stop_reason = None
 
     def __init__(self) -> None:
-        self._trial: TrialProposed | None = TrialProposed(number=0, params={}, config={}, hash="h")
+        self._trial: TrialProposed | None = TrialProposed(
+            number=0, params={}, config={"data": {"dataset": "digits"}}, hash="h"
+        )
 
     def ask(self) -> Proposal:
         trial, self._trial = self._trial, None
@@ -37,19 +38,19 @@ def test_trial_is_handed_out_again_until_its_worker_has_died_too_often(tmp_path:
         {"name": "s", "data": {"dataset": "digits"}, "model": {"name": "cnn"}, "space": space}
     )
     folder = StudyFolder(tmp_path, "s")
-    events: list[Any] = []
-    pen = Pen(lambda *new: events.extend(new))
-    retention: Any = SimpleNamespace(finish=lambda number, state: None)
-    data: Any = SimpleNamespace(names=(), fingerprint="f", cache_entry="e")
-    workers = Workers(study, folder, data, pen.write, threading.Event(), concurrent=1)
-    adapter = _Adapter(workers, pen, OneTrial(), (), retention)
-    for death in range(MAX_WORKER_DEATHS + 1):
-        assert adapter.suggest(f"ray{death}")["number"] == 0
-        assert adapter.suggest("another") is None  # the one that runs may have to be begun again
-        adapter.on_trial_complete(f"ray{death}", error=True)
-    assert adapter.suggest("last") == Searcher.FINISHED
-    assert [(event.event, getattr(event, "state", "")) for event in events] == [
+    observer = Listener()
+    with opened_recorder(folder, study, observer) as recorder:
+        retention: Any = SimpleNamespace(finish=lambda number, state: None)
+        data: Any = SimpleNamespace(names=(), fingerprint="f", cache_entry="e")
+        assignment = Assignment(study, folder, data, 1, "token", observer.warning)
+        adapter = TrialHandout(assignment, recorder, OneTrial(), (), retention)
+        for death in range(MAX_WORKER_DEATHS + 1):
+            assert adapter.suggest(f"ray{death}")["number"] == 0
+            assert adapter.suggest("another") is None  # the one that runs may have to be begun again
+            adapter.on_trial_complete(f"ray{death}", error=True)
+        assert adapter.suggest("last") == Searcher.FINISHED
+    assert [(event.event, getattr(event, "state", "")) for event in observer.events] == [
         ("trial_proposed", ""),
         ("trial_finished", "failed"),
     ]
-    assert "its worker died 4 times" in events[-1].reason
+    assert "its worker died 4 times" in observer.events[-1].reason

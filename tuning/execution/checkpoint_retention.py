@@ -8,6 +8,7 @@ from trainables.errors import InputError
 from trainables.training.checkpoint import has_best, remove_resumable
 from tuning.selection.pareto import Point, pareto
 from tuning.storage.journal import FINISHED, ChampionPicked, TrialProposed, TrialState, read_events
+from tuning.storage.journal_lines import Position
 from tuning.storage.paths import StudyFolder
 from tuning.storage.record import StudyRecord, TrialRecord
 
@@ -30,7 +31,7 @@ class Retention:
         self._picked: int | None = None
         self._sizes: dict[int, int] = {}
         """By the second objective."""
-        self._journal_read = 0
+        self._journal_read = Position()
         self._read_journal()
         for trial in past:
             for metrics in trial.epochs:

@@ -12,7 +12,7 @@ from tuning.execution.schedulers import Scheduler
 from tuning.storage.journal import TrialStarted
 from tuning.storage.lock import heartbeat
 from tuning.storage.paths import StudyFolder
-from tuning.storage.recorder import Pen
+from tuning.storage.recorder import Recorder
 
 _HEARTBEAT_SECONDS = 2.0
 
@@ -20,12 +20,12 @@ _HEARTBEAT_SECONDS = 2.0
 class TrialEvents(tune.Callback):
     """Writes down when a worker takes a trial up."""
 
-    def __init__(self, pen: Pen) -> None:
-        self._pen = pen
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Ray Tune."""
-        self._pen.write(TrialStarted(number=trial.config["number"]))
+        self._recorder.record(TrialStarted(number=trial.config["number"]))
 
 
 class EarlyStopping(FIFOScheduler):
@@ -62,15 +62,19 @@ class Stopper(tune.Stopper):
     """Ends all trials when there is a reason to or the user asks; keeps the heartbeat."""
 
     def __init__(
-        self, find_reason: Callable[[], str | None], interrupt: threading.Event, pen: Pen, folder: StudyFolder
+        self, find_reason: Callable[[], str | None], interrupt: threading.Event, recorder: Recorder, folder: StudyFolder
     ) -> None:
         """`find_reason` says why to stop, or None; `interrupt` stops without a reason, to be resumed."""
         self._find_reason = find_reason
         self._interrupt = interrupt
-        self._pen = pen
+        self._recorder = recorder
         self._folder = folder
         self._beaten = 0.0
         self.reason = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray Tune pickles its stopper into snapshots of the experiment, which are never read back."""
+        return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Single trials are the scheduler's."""
@@ -83,4 +87,4 @@ class Stopper(tune.Stopper):
             heartbeat(self._folder)
             self._beaten = now
         self.reason = self.reason or self._find_reason() or ""
-        return bool(self.reason) or self._pen.failure is not None or self._interrupt.is_set()
+        return bool(self.reason) or self._recorder.failure is not None or self._interrupt.is_set()

@@ -10,7 +10,8 @@ from trainables.config import TrialConfig
 from trainables.errors import InfeasibleError, InputError
 from tuning.search.space import Space
 from tuning.storage.catalog import find_study
-from tuning.storage.record import TrialRecord, read_record
+from tuning.storage.record import TrialRecord
+from tuning.storage.study_state import read_record
 
 
 def warm_trials(study: StudyConfig, storage: Path, data_fingerprint: str) -> tuple[TrialRecord, ...]:

@@ -11,7 +11,8 @@ from tuning.storage.journal import Journal, TestOpened
 from tuning.storage.lock import study_lock
 from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
-from tuning.storage.record import StudyRecord, TrialRecord, read_record
+from tuning.storage.record import StudyRecord, TrialRecord
+from tuning.storage.study_state import read_record
 
 if TYPE_CHECKING:
     from torch import Tensor

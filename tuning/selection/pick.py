@@ -15,8 +15,9 @@ from tuning.storage.journal import ChampionPicked
 from tuning.storage.lock import study_lock
 from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
-from tuning.storage.record import StudyRecord, TrialRecord, read_record
+from tuning.storage.record import StudyRecord, TrialRecord
 from tuning.storage.recorder import Recorder
+from tuning.storage.study_state import read_record
 from tuning.tracking.mlflow_store import TrackingError
 
 

@@ -1,7 +1,8 @@
 """The study's own durable record: one JSON object a line, appended and synced the moment something is known.
 
 Everything else (results, the searcher's knowledge, the scheduler's rungs, MLflow) is derived from it and can be built
-again. A line is an event; a line that a crash cut short is dropped when the journal is next opened for writing.
+again. A line is an event (`tuning.storage.journal_lines` says how it is written); a line that a crash cut short is
+dropped when the journal is next opened for writing.
 """
 
 import contextlib
@@ -13,10 +14,17 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from trainables.config.base import Config
-from trainables.errors import InputError
+from tuning.storage.journal_lines import (
+    FORMAT,
+    JournalError,
+    Position,
+    header,
+    numbered,
+    read_lines,
+)
 
 TrialState = Literal["proposed", "running", "completed", "stopped", "failed", "infeasible"]
 """`completed`: reached its last epoch. `stopped`: ended early by the scheduler or the budget. `infeasible`: cannot be
@@ -25,8 +33,23 @@ built or does not fit in memory."""
 FINISHED: frozenset[TrialState] = frozenset({"completed", "stopped", "failed", "infeasible"})
 
 
+Number = Annotated[int, Field(ge=0, lt=2**31)]
+"""Of a trial."""
+_Seconds = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+def _in_range(metrics: dict[str, float]) -> dict[str, float]:
+    for name, value in metrics.items():
+        if name.endswith("accuracy") and not 0.0 <= value <= 1.0:
+            raise ValueError(f"{name} is {value}, which is not in [0, 1]")
+    return metrics
+
+
+Metrics = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(_in_range)]
+
+
 class _Event(Config):
-    time: float = Field(default_factory=time.time)
+    time: _Seconds = Field(default_factory=time.time)
     """Seconds since 1970, UTC."""
 
 
@@ -36,7 +59,9 @@ class StudyOpened(_Event):
     event: Literal["study_opened"] = "study_opened"
     version: str
     study: dict[str, Any]
-    """The study file as checked, every default filled in."""
+    """The study file as written, without defaults."""
+    resolved: dict[str, Any] | None = None
+    """The same with every default filled in; None in journals of version 0.1."""
     data_fingerprint: str
     host: str
     pid: int
@@ -46,7 +71,7 @@ class TrialProposed(_Event):
     """The searcher chose a configuration."""
 
     event: Literal["trial_proposed"] = "trial_proposed"
-    number: int
+    number: Number
     source: Literal["search", "first", "confirm"] = "search"
     stage: int = 0
     """Round of a staged search, counted from 0."""
@@ -56,7 +81,7 @@ class TrialProposed(_Event):
     """The whole `TrialConfig`."""
     hash: str
     """`TrialConfig.canonical_hash`."""
-    size: dict[str, int] = Field(default_factory=dict)
+    size: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
     """`parameters`, `macs`, `activation_bytes` of the model, for one image."""
 
 
@@ -64,7 +89,7 @@ class TrialStarted(_Event):
     """A worker took the trial up, for the first time or again after a fault."""
 
     event: Literal["trial_started"] = "trial_started"
-    number: int
+    number: Number
 
 
 class _OnWorker(_Event):
@@ -79,10 +104,10 @@ class EpochEnded(_OnWorker):
     """One epoch's metrics; the same epoch comes twice where a trial was continued from an earlier checkpoint."""
 
     event: Literal["epoch_ended"] = "epoch_ended"
-    number: int
-    epoch: int
+    number: Number
+    epoch: Annotated[int, Field(ge=1)]
     """Counted from 1."""
-    metrics: dict[str, float]
+    metrics: Metrics
     warning: str = ""
     """What went wrong beside the training, for example a checkpoint that could not be written."""
 
@@ -91,11 +116,11 @@ class TrialFinished(_OnWorker):
     """The trial will not be trained again."""
 
     event: Literal["trial_finished"] = "trial_finished"
-    number: int
+    number: Number
     state: TrialState
     reason: str = ""
     """Why it was stopped, failed or infeasible, in words."""
-    duration_s: float = 0.0
+    duration_s: _Seconds = 0.0
     """Time on workers."""
 
 
@@ -111,7 +136,7 @@ class ChampionPicked(_Event):
     """A person chose the champion; it stays so, whatever later trials reach, until another is picked."""
 
     event: Literal["champion_picked"] = "champion_picked"
-    number: int
+    number: Number
     reason: str
     """What was asked of it, in words."""
 
@@ -120,15 +145,29 @@ class ChampionLogged(_Event):
     """The champion's model is in the registry."""
 
     event: Literal["champion_logged"] = "champion_logged"
-    number: int
+    number: Number
     model_uri: str
+
+
+class JournalRepaired(_Event):
+    """Damaged lines of this journal were taken out."""
+
+    event: Literal["journal_repaired"] = "journal_repaired"
+    dropped: Annotated[int, Field(ge=1)]
+    """Lines."""
+    trials: tuple[Number, ...]
+    """Trials that were given up because a part of their record may be among those lines."""
+    damaged: str
+    """Name of the file, beside the journal, that is the journal as it was."""
+    sha256: str
+    """Of that file."""
 
 
 class TestOpened(_Event):
     """The sealed test split was used."""
 
     event: Literal["test_opened"] = "test_opened"
-    number: int
+    number: Number
     report: dict[str, Any]
 
 
@@ -141,6 +180,7 @@ Event = Annotated[
     | StudyEnded
     | ChampionPicked
     | ChampionLogged
+    | JournalRepaired
     | TestOpened,
     Field(discriminator="event"),
 ]
@@ -150,15 +190,27 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 class Journal:
     """Append-only file of events. One writer at a time (`tuning.storage.lock`), any number of readers."""
 
-    def __init__(self, path: Path) -> None:
-        """Open `path` for appending, cutting off what a crash left of a last line."""
+    def __init__(self, path: Path, position: Position | None = None) -> None:
+        """Open `path` for appending, cutting off what a crash left of a last line.
+
+        Args:
+            path: of the journal; made if it is not there.
+            position: its end, if the caller has just read it.
+
+        Raises:
+            JournalError: it is damaged.
+        """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: a buffer would keep what a full disk refused and write it later.
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # lives as long as the study; closed in close()
-        self._size = _complete_bytes(path)
-        if self._size < path.stat().st_size:
-            self._file.truncate(self._size)
+        try:
+            self._position = journal_end(path) if position is None else position
+            if self._position.offset < path.stat().st_size:
+                self._file.truncate(self._position.offset)
+        except BaseException:
+            self._file.close()
+            raise
 
     def append(self, *events: Event) -> None:
         """Write the events and return once they are on disk.
@@ -166,45 +218,63 @@ class Journal:
         Raises:
             OSError: the disk did not take them all, so none of them is in the journal.
         """
-        lines = "".join(event.model_dump_json() + "\n" for event in events).encode()
+        position, lines = self._position, []
+        if position.format < FORMAT:
+            line, position = header(position)
+            lines.append(line)
+        for event in events:
+            line, position = numbered(position, event.model_dump_json().encode())
+            lines.append(line)
         try:
-            _write_whole(self._file, lines)
+            _write_whole(self._file, b"".join(lines))
             os.fsync(self._file.fileno())
         except OSError:
             with contextlib.suppress(OSError):  # the first error is the one to tell; the next opening cuts, too
-                self._file.truncate(self._size)
+                self._file.truncate(self._position.offset)
             raise
-        self._size += len(lines)
+        self._position = position
 
     def close(self) -> None:
         """Close the file; appending afterwards is an error."""
         self._file.close()
 
 
-def read_events(path: Path, start: int = 0) -> Iterator[tuple[Event, int]]:
-    """Yield each complete event from byte `start` on with the byte where the next one begins.
+def journal_end(path: Path) -> Position:
+    """Where the last whole line ends.
 
     Raises:
-        InputError: a line that is no event; the message names the file, line and what would help.
+        JournalError: the journal is damaged.
     """
-    with open(path, "rb") as file:
-        file.seek(start)
-        offset = start
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            offset += len(line)
-            yield _parse(line, path, offset), offset
+    position = Position()
+    for line in read_lines(path, position):
+        position = line.end
+    return position
 
 
-def _parse(line: bytes, path: Path, offset: int) -> Event:
+def read_events(path: Path, start: Position | None = None) -> Iterator[tuple[Event, Position]]:
+    """Yield each event from `start` on with the position after it.
+
+    Raises:
+        JournalError: a line that is damaged or no event of this version; with file, line and what would help.
+    """
+    for line in read_lines(path, start or Position()):
+        if line.content:
+            yield parse_event(line.content, path, line.end), line.end
+
+
+def parse_event(content: bytes, path: Path, end: Position) -> Event:
+    """The event of a line.
+
+    Raises:
+        JournalError: it is none of this version.
+    """
     try:
-        return _EVENT.validate_json(line)
+        return _EVENT.validate_json(content)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]["msg"]
-        raise InputError(
-            f"{path}: the line that ends at byte {offset} is no event of this version ({detail}). "
-            "Written by a newer version of this program, or damaged? Update the program, or take the line out."
+        raise JournalError(
+            f"{path}:{end.lines}: this line is no event of this version ({detail}). Written by a newer version of this "
+            f"program, or damaged? Update the program, or see what `tune-cli repair {path.parent.name}` could save"
         ) from error
 
 
@@ -213,12 +283,6 @@ def _write_whole(file: RawIOBase, content: bytes) -> None:
     written = 0
     while written < len(content):
         written += file.write(content[written:]) or 0
-
-
-def _complete_bytes(path: Path) -> int:
-    """Bytes up to and including the last newline."""
-    content = path.read_bytes()
-    return content.rfind(b"\n") + 1
 
 
 def canonical_json(value: object) -> str:

@@ -1,28 +1,13 @@
-"""What a journal says, folded into plain objects: the study and its trials."""
+"""A study and its trials as plain objects."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
-from tuning.storage.journal import (
-    FINISHED,
-    ChampionLogged,
-    ChampionPicked,
-    EpochEnded,
-    Event,
-    StudyEnded,
-    StudyOpened,
-    TestOpened,
-    TrialFinished,
-    TrialProposed,
-    TrialStarted,
-    TrialState,
-    read_events,
-)
+from tuning.storage.journal import FINISHED, ChampionLogged, ChampionPicked, JournalRepaired, TestOpened, TrialState
 
 
 @dataclass(frozen=True)
@@ -79,6 +64,8 @@ class StudyRecord:
     """Wall-clock time that drivers have spent on the study so far."""
     version: str = ""
     """Of the program that worked on it last."""
+    repairs: tuple[JournalRepaired, ...] = ()
+    """When damaged lines were taken out of its journal."""
 
     @property
     def ranked(self) -> list[TrialRecord]:
@@ -104,88 +91,3 @@ def _rank(trial: TrialRecord, objective: Objective) -> tuple[float, float]:
     best = trial.best_metrics(objective)
     assert best is not None, "a trial with epochs has a best one"
     return objective.rank(best)
-
-
-def read_record(journal: Path) -> StudyRecord:
-    """Read the study of a journal file.
-
-    Raises:
-        InputError: the file holds something that is no event, or does not begin with a study.
-    """
-    return fold([event for event, _ in read_events(journal)])
-
-
-def fold(events: Sequence[Event]) -> StudyRecord:
-    """The study after these events."""
-    opened = [event for event in events if isinstance(event, StudyOpened)]
-    if not opened:
-        raise ValueError("a journal begins with study_opened; this one holds none")
-    state, reason = _study_state(events)
-    champions = [event for event in events if isinstance(event, ChampionLogged)]
-    picks = [event for event in events if isinstance(event, ChampionPicked)]
-    return StudyRecord(
-        config=StudyConfig.model_validate(opened[-1].study),
-        data_fingerprint=opened[-1].data_fingerprint,
-        state=state,
-        reason=reason,
-        opened_at=tuple(event.time for event in opened),
-        trials=_fold_trials(events),
-        picked=picks[-1] if picks else None,
-        champion_model=champions[-1] if champions else None,
-        tests=tuple(event for event in events if isinstance(event, TestOpened)),
-        search_seconds=_search_seconds(events),
-        version=opened[-1].version,
-    )
-
-
-def _study_state(events: Sequence[Event]) -> tuple[Literal["running", "finished", "interrupted", "failed"], str]:
-    for event in reversed(events):
-        if isinstance(event, StudyEnded):
-            return event.state, event.reason
-        if isinstance(event, StudyOpened):
-            return "running", ""
-    return "running", ""
-
-
-def _search_seconds(events: Iterable[Event]) -> float:
-    """Sum over drivers of the time from opening to the last word of the search, whether it ended well or died."""
-    total, began, last = 0.0, None, 0.0
-    for event in events:
-        if isinstance(event, StudyOpened):
-            total += last - began if began is not None else 0.0
-            began = last = event.time
-        elif not isinstance(event, ChampionPicked | ChampionLogged | TestOpened):
-            last = event.time
-    return total + (last - began if began is not None else 0.0)
-
-
-def _fold_trials(events: Iterable[Event]) -> tuple[TrialRecord, ...]:
-    trials: dict[int, TrialRecord] = {}
-    for event in events:
-        if isinstance(event, TrialProposed):
-            trials[event.number] = TrialRecord(
-                number=event.number,
-                source=event.source,
-                params=event.params,
-                config=TrialConfig.model_validate(event.config),
-                hash=event.hash,
-                size=event.size,
-                stage=event.stage,
-                state="proposed",
-                proposed_at=event.time,
-            )
-        elif isinstance(event, TrialStarted):
-            trial = trials[event.number]
-            trials[event.number] = replace(trial, state="running", started_at=trial.started_at or event.time)
-        elif isinstance(event, EpochEnded):
-            trial = _on_worker(trials[event.number], event)
-            epochs = (*trial.epochs[: event.epoch - 1], event.metrics)
-            trials[event.number] = replace(trial, epochs=epochs)
-        elif isinstance(event, TrialFinished):
-            trial = _on_worker(trials[event.number], event)
-            trials[event.number] = replace(trial, state=event.state, reason=event.reason, duration_s=event.duration_s)
-    return tuple(trials[number] for number in sorted(trials))
-
-
-def _on_worker(trial: TrialRecord, event: EpochEnded | TrialFinished) -> TrialRecord:
-    return replace(trial, host=event.host, versions=event.versions) if event.host else trial

@@ -1,10 +1,11 @@
 """One connection of a study to MLflow: finds the study's runs, then writes the journal to them piece by piece."""
 
 import hashlib
-from itertools import islice, takewhile
+from itertools import islice
 from typing import Self
 
 from tuning.storage.journal import read_events
+from tuning.storage.journal_lines import Position
 from tuning.storage.paths import StudyFolder
 from tuning.tracking.mlflow_store import FoundRun, Store, TrackingError
 from tuning.tracking.preflight import ensure_database, sqlite_file
@@ -18,11 +19,14 @@ _EVENTS_AT_ONCE = 1000
 class Session:
     """Writing anything again changes nothing; the position is saved after each piece of the journal."""
 
-    def __init__(self, folder: StudyFolder, store: Store, translator: Translator, state: TrackingState) -> None:
-        """`translator` has read exactly the first `state.offset` bytes."""
+    def __init__(
+        self, folder: StudyFolder, store: Store, translator: Translator, position: Position, state: TrackingState
+    ) -> None:
+        """`translator` has read the journal up to `position`."""
         self._folder = folder
         self._store = store
         self._translator = translator
+        self._position = position
         self._state = state
 
     @classmethod
@@ -51,7 +55,7 @@ class Session:
             saved = TrackingState(tracking_uri=masked(uri), experiment_id=experiment_id, parent_run_id=parent_run_id)
         state = saved.model_copy(update={"runs": runs, "experiment_id": experiment_id})
         write_state(folder, state)
-        return cls(folder, store, _translator_at(folder, state.offset), state)
+        return cls(folder, store, *_translator_at(folder, state.offset), state)
 
     def is_current(self) -> bool:
         """Whether nobody else has moved the saved position since."""
@@ -64,14 +68,15 @@ class Session:
             TrackingError: MLflow did not take everything. Connect anew before trying again.
         """
         left_out: list[str] = []
-        while piece := list(islice(read_events(self._folder.journal, self._state.offset), _EVENTS_AT_ONCE)):
+        while piece := list(islice(read_events(self._folder.journal, self._position), _EVENTS_AT_ONCE)):
             updates = self._translator.translate(event for event, _ in piece)
             study = updates.pop(PARENT, None)
             for number, update in updates.items():
                 left_out += self._write_trial(number, update)
             if study is not None:
                 self._write(self._state.parent_run_id, study)
-            self._save(offset=piece[-1][1])
+            self._position = piece[-1][1]
+            self._save(offset=self._position.offset)
         self._write_documents()
         return left_out
 
@@ -133,9 +138,12 @@ def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) ->
     return runs
 
 
-def _translator_at(folder: StudyFolder, offset: int) -> Translator:
-    """A translator that has read the journal up to `offset`."""
-    translator = Translator()
-    before = takewhile(lambda read: read[1] <= offset, read_events(folder.journal))
-    translator.translate(event for event, _ in before)
-    return translator
+def _translator_at(folder: StudyFolder, offset: int) -> tuple[Translator, Position]:
+    """A translator that has read the journal up to `offset`, and where that is."""
+    translator, position = Translator(), Position()
+    for event, end in read_events(folder.journal):
+        if end.offset > offset:
+            break
+        translator.translate([event])
+        position = end
+    return translator, position

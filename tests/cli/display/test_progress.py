@@ -2,7 +2,7 @@ import time
 
 from cli.display.progress import StudyProgress
 from tuning.storage.journal import TrialFinished, TrialStarted
-from tuning.storage.record import fold
+from tuning.storage.study_state import fold
 
 
 def _after(events) -> StudyProgress:

@@ -14,7 +14,8 @@ from trainables.config import TrialConfig
 from trainables.errors import InfeasibleError
 from tuning.search.search import Proposal, Search
 from tuning.storage.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed, TrialStarted
-from tuning.storage.record import TrialRecord, fold
+from tuning.storage.record import TrialRecord
+from tuning.storage.study_state import fold
 
 SPACE: dict[str, dict[str, Any]] = {
     "model.filters": {"choices": [4, 8, 16]},

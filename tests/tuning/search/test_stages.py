@@ -15,7 +15,8 @@ from tuning.search.search import Search
 from tuning.search.stages import Stage, make_stage, stage_count
 from tuning.search.validation import check_search
 from tuning.storage.journal import EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed, TrialStarted
-from tuning.storage.record import StudyRecord, fold
+from tuning.storage.record import StudyRecord
+from tuning.storage.study_state import fold
 
 SPACE: dict[str, dict[str, Any]] = {
     "model.filters": {"choices": [4, 8, 16, 32]},

@@ -9,7 +9,8 @@ from search_spaces.composition import compose
 from search_spaces.schema import StudyConfig
 from tuning.selection.confirmation import Confirming, candidates, confirmation, recommended, trials_to_confirm
 from tuning.storage.journal import ChampionPicked, EpochEnded, Event, StudyOpened, TrialFinished, TrialProposed
-from tuning.storage.record import StudyRecord, fold
+from tuning.storage.record import StudyRecord
+from tuning.storage.study_state import fold
 
 NOISE = 0.004
 """Standard deviation over seeds."""

@@ -12,7 +12,7 @@ from tuning.selection import holdout
 from tuning.storage.journal import EpochEnded, Journal, StudyEnded, StudyOpened, TrialFinished, TrialProposed
 from tuning.storage.lock import study_lock
 from tuning.storage.paths import StudyFolder
-from tuning.storage.record import read_record
+from tuning.storage.study_state import read_record
 
 _CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}, "model": {"name": "softmax_regression"}})
 

@@ -29,7 +29,7 @@ from tuning.storage.journal import (
 from tuning.storage.lock import study_lock
 from tuning.storage.observer import Silent
 from tuning.storage.paths import StudyFolder
-from tuning.storage.record import read_record
+from tuning.storage.study_state import read_record
 from tuning.study import resume_study
 from tuning.tracking.mlflow_store import TrackingError
 

@@ -13,7 +13,7 @@ from tuning.storage.journal import (
     TrialProposed,
     TrialState,
 )
-from tuning.storage.record import fold
+from tuning.storage.study_state import fold
 
 _STUDY: dict[str, Any] = {
     "name": "s",

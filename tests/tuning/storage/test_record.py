@@ -9,7 +9,7 @@ from tuning.storage.journal import (
     TrialProposed,
     TrialStarted,
 )
-from tuning.storage.record import fold
+from tuning.storage.study_state import fold
 
 _STUDY = {"name": "s", "data": {"dataset": "digits"}, "space": {"model.filters": {"choices": [8, 16]}}}
 

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from trainables.config.objective import Objective
 from tuning.storage.journal import ChampionLogged, ChampionPicked, StudyEnded, TrialStarted
 from tuning.storage.journal import TestOpened as SealedTestOpened
-from tuning.storage.record import read_record
+from tuning.storage.study_state import read_record
 from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import TrackingError
 from tuning.tracking.state import read_run_ids, read_state

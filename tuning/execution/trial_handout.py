@@ -1,0 +1,278 @@
+"""Ray Tune's searcher: hands out trials by number and writes down what comes back."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search_spaces.schema import StudyConfig
+from trainables.data.training_data import TrainingData
+from trainables.errors import RecordError, StudyFailedError
+from trainables.safe_files import remove_tree
+from trainables.software import WorkerReport, own_software
+from trainables.trainable import Job
+from tuning.execution.checkpoint_retention import Retention
+from tuning.search.proposer import Proposer
+from tuning.storage.journal import EpochEnded, TrialFinished, TrialState
+from tuning.storage.paths import StudyFolder
+from tuning.storage.record import TrialRecord
+from tuning.storage.recorder import Recorder
+from tuning.storage.write_errors import unwritable
+
+MAX_WORKER_DEATHS = 3
+"""A trial whose worker dies this often beyond the first time is given up as failed."""
+
+HOPELESS_FAILURES = 5
+"""A study whose first trials, this many, all fail for the same reason is ended: the rest would only burn budget."""
+
+_METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What every job of a study has in common."""
+
+    study: StudyConfig
+    folder: StudyFolder
+    data: TrainingData
+    """What every trial must train on."""
+    concurrent: int
+    """Trials at once."""
+    token: str
+    """Of the study: workers and results of another one are refused."""
+    warn: Callable[[str], None]
+    """Tells the user."""
+
+
+@dataclass
+class _Trial:
+    """A trial that waits for a worker or has one."""
+
+    number: int
+    config: dict[str, Any]
+    """The whole `TrialConfig`, JSON-able."""
+    epochs: int = 0
+    """In the journal."""
+    seconds: float = 0.0
+    """That they took."""
+    deaths: int = 0
+    """Of its workers."""
+    is_saved: bool = True
+    """Whether its best weights are on disk."""
+    worker: str = ""
+    """The report of the worker that the journal has for it."""
+
+
+class TrialHandout(Searcher):
+    """Ray Tune knows a trial by an id of its own, new whenever it is handed out; the study knows it by its number."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        recorder: Recorder,
+        proposer: Proposer,
+        past: Sequence[TrialRecord],
+        retention: Retention,
+    ) -> None:
+        """Take up the unfinished trials of `past`, before anything new is proposed."""
+        search = assignment.study.search
+        super().__init__(metric=search.objective, mode=search.mode)
+        self._assignment = assignment
+        self._recorder = recorder
+        self._proposer = proposer
+        self._retention = retention
+        self._waiting = deque(_unfinished(trial) for trial in past if not trial.is_finished)
+        self._running: dict[str, _Trial] = {}
+        """By Ray's id."""
+        self._failures: Counter[str] = Counter(trial.reason for trial in past if trial.state == "failed")
+        self._succeeded = any(trial.state in ("completed", "stopped") for trial in past)
+        self._refusals: dict[str, str] = {}
+        """Host and reason of each worker that refused its job, by Ray's id, which it holds until the end."""
+        self._is_exhausted = False
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Set when every trial is done and only workers are left that refused theirs, which Ray would wait for."""
+        if not self._is_exhausted or not self._refusals or self._running:
+            return None
+        return self._proposer.finish_reason or "every trial is done"
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why going on is useless: every trial so far failed, and all of them alike."""
+        if self._succeeded or len(self._failures) != 1:
+            return None
+        ((reason, count),) = self._failures.items()
+        return f"the first {count} trials all failed alike: {reason}" if count >= HOPELESS_FAILURES else None
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial as Ray's configuration; `FINISHED` when there is none."""
+        trial = self._next()
+        if trial is None:
+            # A trial that runs may yet turn out infeasible and leave its place to another, or lose its worker.
+            self._is_exhausted = not self._running
+            return None if self._running else Searcher.FINISHED
+        self._running[trial_id] = trial
+        return {"number": trial.number, "job": self._job(trial).to_json()}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Write one epoch down; epochs already known come again after a fault and are passed over."""
+        if trial_id in self._refusals:
+            return
+        if result["outcome"] == "refused":
+            self._worker_refused(trial_id, result)
+        if not result["outcome"]:
+            self._epoch_ended(self._running[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Write the end of a trial down. Its last result comes here alone, not to `on_trial_result`."""
+        if self._refusals.pop(trial_id, None) is not None:  # its worker died, or all trials end
+            return
+        trial = self._running[trial_id]
+        if error or result is None:
+            self._worker_died(trial)
+        elif result["outcome"]:
+            self._require_fitness(trial, result)
+            self._finish(trial, result["outcome"], result["reason"], **_worker(trial, result))
+        else:
+            self._epoch_ended(trial, result)
+            if not trial.is_saved:  # without weights it is worth nothing, and the others would end no better
+                self._recorder.give_up(RecordError(unwritable(self._assignment.folder, result["warning"])))
+            if result["completed"]:
+                self._finish(trial, "completed", "")
+            else:
+                scheduler = self._assignment.study.search.scheduler.name
+                self._finish(trial, "stopped", f"{scheduler} at epoch {trial.epochs}")
+        del self._running[trial_id]
+
+    def stop_running(self, reason: str) -> None:
+        """Write down the trials that a spent budget stopped; those without an epoch are left for a later resume."""
+        for trial in self._running.values():
+            if trial.epochs > 0 and trial.is_saved:
+                self._finish(trial, "stopped", reason)
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Nothing: the journal is the searcher's memory."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the searcher's memory."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the journal is the searcher's memory."""
+
+    def _next(self) -> _Trial | None:
+        if self._waiting:
+            return self._waiting.popleft()
+        proposal = self._proposer.ask()
+        if proposal.events:
+            self._recorder.record(*proposal.events)
+        return None if proposal.trial is None else _Trial(proposal.trial.number, proposal.trial.config)
+
+    def _job(self, trial: _Trial) -> Job:
+        study, data = self._assignment.study, self._assignment.data
+        return Job(
+            number=trial.number,
+            config=trial.config,
+            folder=str(self._assignment.folder.trial_checkpoints(trial.number).resolve()),
+            metric=study.search.objective,
+            cpus=study.resources.cpus_per_trial,
+            memory=study.resources.memory_per_trial,
+            images=len(data.names),
+            data_fingerprint=data.fingerprint,
+            cache_entry=data.cache_entry,
+            study=self._assignment.token,
+            software=asdict(own_software()),
+        )
+
+    def _epoch_ended(self, trial: _Trial, result: dict[str, Any]) -> None:
+        self._require_fitness(trial, result)
+        trial.is_saved = result["weights_saved"]
+        if result["epoch"] <= trial.epochs:
+            return
+        metrics = {name: result[name] for name in _METRICS}
+        self._recorder.record(
+            EpochEnded(
+                number=trial.number,
+                epoch=result["epoch"],
+                metrics=metrics,
+                warning=result["warning"],
+                **_worker(trial, result),
+            )
+        )
+        trial.epochs = result["epoch"]
+        trial.seconds += metrics["epoch_seconds"]
+        self._proposer.observe(trial.number, trial.epochs, metrics)
+        self._retention.observe(trial.number, metrics)
+
+    def _finish(self, trial: _Trial, state: TrialState, reason: str, **worker: Any) -> None:
+        event = TrialFinished(number=trial.number, state=state, reason=reason, duration_s=trial.seconds, **worker)
+        self._recorder.record(event)
+        self._proposer.finish(trial.number, state)
+        self._retention.finish(trial.number, state)
+        if state == "failed":
+            self._failures[reason] += 1
+        self._succeeded = self._succeeded or state in ("completed", "stopped")
+
+    def _worker_died(self, trial: _Trial) -> None:
+        """Hand the trial out again, to go on from its checkpoint.
+
+        Not left to Ray Tune, which gives a trial up at once whose worker dies between the last trial and this one.
+        """
+        trial.deaths += 1
+        if trial.deaths > MAX_WORKER_DEATHS:
+            self._finish(trial, "failed", f"its worker died {trial.deaths} times (killed, or out of memory)")
+        else:
+            self._waiting.appendleft(trial)
+
+    def _worker_refused(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Hand the trial out again. The worker holds its place until the end, so that others get it."""
+        host = WorkerReport.from_json(result["worker"]).host
+        self._refusals[trial_id] = f"{host}: {result['reason']}"
+        self._waiting.appendleft(self._running.pop(trial_id))
+        self._assignment.warn(f"a worker on {host} trains nothing for this study: {result['reason']}")
+        if len(self._refusals) >= self._assignment.concurrent:
+            self._recorder.give_up(StudyFailedError(_unfit_workers(self._assignment.folder, self._refusals.values())))
+
+    def _require_fitness(self, trial: _Trial, result: dict[str, Any]) -> None:
+        """A worker that is unfit and trains all the same is not the program's own: nothing that it says is believed."""
+        problem = _unfitness(result.get("worker"), self._assignment.token)
+        if problem:
+            folder = self._assignment.folder
+            remove_tree(folder.trial_checkpoints(trial.number), folder.path, missing_ok=True)
+            self._recorder.give_up(StudyFailedError(_unfit_workers(folder, [problem])))
+
+
+def _unfinished(trial: TrialRecord) -> _Trial:
+    seconds = sum(epoch["epoch_seconds"] for epoch in trial.epochs)
+    return _Trial(trial.number, trial.config.model_dump(mode="json"), len(trial.epochs), seconds)
+
+
+def _worker(trial: _Trial, result: dict[str, Any]) -> dict[str, Any]:
+    """Fields of an event that say who trained, where the journal does not say so yet."""
+    if trial.worker == result["worker"]:
+        return {}
+    trial.worker = result["worker"]
+    report = WorkerReport.from_json(trial.worker)
+    return {"host": report.host, "versions": report.software.versions}
+
+
+def _unfitness(report: str | None, token: str) -> str:
+    """Why a result cannot be this study's; empty if it can."""
+    if report is None:
+        return "a worker that does not say what it runs: its code is older than the driver's"
+    worker = WorkerReport.from_json(report)
+    if worker.study != token:
+        return f"{worker.host}: a result of study {worker.study[:8]}, not {token[:8]}"
+    differences = own_software().differences(worker.software)
+    return differences and f"{worker.host}: {differences}"
+
+
+def _unfit_workers(folder: StudyFolder, problems: Iterable[str]) -> str:
+    """What to do where no worker may train."""
+    return (
+        f"no worker has the code and versions of the driver ({'; '.join(sorted(set(problems)))}). Install the same "
+        f"version of this program and of its libraries on every node, start the workers there again, then run "
+        f"`tune-cli resume {folder.reference}`"
+    )
