@@ -45,7 +45,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
     from cli.studies import open_study
     from tuning.storage.catalog import find_study
-    from tuning.storage.lock import lock_owner
+    from tuning.storage.lock import holds_lock, lock_owner
 
     folder = find_study(storage, name)
     go_on = f"`tune-cli resume {folder.reference}`"
@@ -53,10 +53,20 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     if driver is None or not driver.alive:
         print(f"nothing to stop: no driver works on study {name}")
         return
+    if driver.pid is None:
+        raise InputError(
+            f"a process works on study {name!r}, but {folder.lock} does not say which: the file is damaged. "
+            f"`fuser {folder.lock}` names the process; `kill` it"
+        )
     if driver.host != socket.gethostname():
         raise InputError(
             f"the driver of study {name!r} is process {driver.pid} on {driver.host}; "
             f"run `tune-cli stop {name}` there, or `kill {driver.pid}`"
+        )
+    if not holds_lock(folder, driver.pid):
+        raise InputError(
+            f"{folder.lock} names process {driver.pid}, which does not have that file open: nothing was stopped. "
+            f"`fuser {folder.lock}` names the process that works on study {name!r}"
         )
     os.kill(driver.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
@@ -113,6 +123,8 @@ def _state(study: "OpenedStudy", storage: Path) -> str:
 def _driver(driver: "LockOwner") -> str:
     from cli.display import formatting
 
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
     ago = formatting.duration(max(0.0, time.time() - driver.heartbeat))
+    if driver.pid is None:
+        return f"its lock file is not understood, last heartbeat {ago} ago"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
     return f"process {driver.pid} on {driver.host}, since {since}, last heartbeat {ago} ago"

@@ -1,8 +1,8 @@
 """Ray Tune runs the trials: the journal's adapter between the search and the workers."""
 
+import contextlib
 import os
 import secrets
-import shutil
 import threading
 import time
 import warnings
@@ -93,8 +93,10 @@ class Workers:
         pen = Pen(self.record)
         adapter = _Adapter(self, pen, proposer, past, Retention(self.study, self.folder, past, keep_checkpoints))
         stopper = Stopper(self._reason_to_stop(proposer, adapter, deadline), self.interrupt, pen, self.folder)
-        scratch = self.folder.path.resolve() / "ray"
-        shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
+        storage = self.folder.storage.resolve()
+        scratch = storage / self.folder.name / "ray"
+        with contextlib.suppress(OSError):  # left by a driver that was killed, whose workers may still write there
+            remove_tree(scratch, storage, missing_ok=True)
         try:
             self._run(adapter, scheduler, stopper, pen, scratch)
         except TuneError:
@@ -102,7 +104,7 @@ class Workers:
                 raise
         if pen.failure is not None:
             raise pen.failure
-        shutil.rmtree(scratch)
+        remove_tree(scratch, storage)
         if self.interrupt.is_set():
             return RunOutcome(interrupted=True, reason="interrupted")
         adapter.stop_running(stopper.reason)

@@ -17,6 +17,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from trainables.config.base import Config
 from trainables.errors import InputError
+from trainables.permissions import make_folder
+from tuning.storage.own_files import open_to_append
 
 TrialState = Literal["proposed", "running", "completed", "stopped", "failed", "infeasible"]
 """`completed`: reached its last epoch. `stopped`: ended early by the scheduler or the budget. `infeasible`: cannot be
@@ -153,9 +155,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         """Open `path` for appending, cutting off what a crash left of a last line."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         # Unbuffered: a buffer would keep what a full disk refused and write it later.
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # lives as long as the study; closed in close()
+        self._file = open_to_append(path)
         self._size = _complete_bytes(path)
         if self._size < path.stat().st_size:
             self._file.truncate(self._size)
