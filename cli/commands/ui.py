@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.display.output import say
 from cli.options import Storage, TrackingUri
 from trainables.errors import InputError, StudyFailedError
 from tuning.storage.paths import DEFAULT_STORAGE
@@ -26,10 +27,10 @@ def ui(
 
     uri = resolve_tracking_uri(tracking_uri, storage)
     if uri.startswith(("http://", "https://")):
-        print(f"the tracking server has its own interface: {masked(uri)}")
+        say(f"the tracking server has its own interface: {masked(uri)}")
         return
     _check_port(port)
-    print(f"MLflow over {masked(uri)}: http://{_HOST}:{port} (Ctrl-C ends it)", flush=True)
+    say(f"MLflow over {masked(uri)}: http://{_HOST}:{port} (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port)]
     environment = {
         **os.environ,

@@ -1,11 +1,13 @@
 """What `run` and `resume` say at the end: what came out, and what to do next."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from cli.display import formatting
+from cli.display.output import say
 from cli.studies import open_study
 from tuning.selection.results import StudyResults, study_results
 from tuning.storage.own_files import read_small
@@ -23,16 +25,16 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
     if print_json is not None:
         print_json(results)
         return
-    print()
-    print(f"study {name} {results.state}: {results.reason}")
+    say()
+    say(f"study {name} {results.state}: {results.reason}")
     took = formatting.duration(study.record.search_seconds)
-    print(f"{len(results.trials)} trials in {took}: {formatting.counts(results.counts())}")
+    say(f"{len(results.trials)} trials in {took}: {formatting.counts(results.counts())}")
     for line in champion_lines(results, study.folder):
-        print(line)
+        say(line)
     if study.record.champion_model is not None:
-        print(f"model: {study.record.champion_model.model_uri}")
+        say(f"model: {study.record.champion_model.model_uri}")
     for line in _next_steps(study.folder):
-        print(line)
+        say(line)
 
 
 def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:
@@ -92,11 +94,12 @@ def _of_images(folder: StudyFolder, accuracy: float) -> str:
     from tuning.selection.statistics import accuracy_interval
 
     try:
-        content = read_small(folder.manifest, _LARGEST_MANIFEST)
-        images = _Manifest.model_validate_json(content).splits.validation.images
+        # Not pydantic's own reader of JSON: it refuses names of files that are not UTF-8.
+        content = json.loads(read_small(folder.manifest, _LARGEST_MANIFEST))
+        images = _Manifest.model_validate(content).splits.validation.images
     except FileNotFoundError:
         return ""
-    except ValidationError:
+    except (ValueError, RecursionError):  # pydantic's and json's errors are ValueErrors
         return f" ({folder.manifest} is not understood: no interval)"
     if images == 0:
         return ""

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ _REGULAR = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Without the last, opening a named pipe waits until somebody writes to it."""
 
 
-def open_to_append(path: Path) -> BinaryIO:
+def open_to_append(path: Path) -> FileIO:
     """Open `path` unbuffered for appending and reading, made where it is missing.
 
     Raises:
@@ -23,7 +24,7 @@ def open_to_append(path: Path) -> BinaryIO:
     """
     flags = _REGULAR | os.O_RDWR | os.O_CREAT | os.O_APPEND
     descriptor = _open(path, flags, file_mode(path.parent))
-    return open(descriptor, "a+b", buffering=0)  # type: ignore[return-value]  # a FileIO, which reads and writes alike
+    return open(descriptor, "a+b", buffering=0)
 
 
 def open_to_read(path: Path) -> BinaryIO:
