@@ -62,7 +62,8 @@ def _check_arguments(arguments: list[str]) -> None:
     for argument in arguments:
         if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in argument):
             raise InputError(
-                f"the argument '{argument}' holds control characters; write it without them, and rename a file of such a name"
+                f"the argument '{argument}' holds control characters; write it without them (a file of such a name has "
+                "to be renamed)"
             )
 
 
