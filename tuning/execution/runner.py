@@ -22,6 +22,7 @@ from trainables.errors import RecordError, StudyFailedError
 from trainables.safe_files import remove_tree
 from trainables.software import WorkerReport, own_software
 from trainables.trainable import Job, TrialTrainable
+from trainables.training.checkpoint_check import METRICS
 from tuning.execution.checkpoint_retention import Retention
 from tuning.execution.ray_callbacks import EarlyStopping, Stopper, TrialEvents
 from tuning.execution.schedulers import Scheduler
@@ -241,7 +242,7 @@ class _Adapter(Searcher):
         (self._unsaved.discard if result["weights_saved"] else self._unsaved.add)(number)
         if epoch <= self._epochs.get(number, 0):
             return
-        metrics = {name: result[name] for name in _METRICS}
+        metrics = {name: result[name] for name in METRICS}
         worker = self._worker(number, result)
         self._pen.write(EpochEnded(number=number, epoch=epoch, metrics=metrics, warning=result["warning"], **worker))
         self._epochs[number] = epoch
@@ -352,9 +353,6 @@ def unfit_workers(folder: StudyFolder, problems: Iterable[str]) -> str:
         f"version of this program and of its libraries on every node, start the workers there again, then run "
         f"`tune-cli resume {folder.reference}`"
     )
-
-
-_METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
 
 
 def _training_seconds(trial: TrialRecord) -> float:
