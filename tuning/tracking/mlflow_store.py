@@ -41,7 +41,7 @@ from torch import nn
 import trainables
 from trainables.errors import TuneError
 from trainables.permissions import file_mode, make_folder
-from trainables.safe_files import writing_beside
+from trainables.safe_files import refuse_link, writing_beside
 from tuning.tracking.state import masked
 from tuning.tracking.translator import STUDY_TAG, TRIAL_TAG, Point, RunStatus
 
@@ -247,6 +247,8 @@ class Store:
                 )
                 if local.is_symlink() or not local.is_file():
                     raise TrackingError(f"MLflow gave no file for {path} of {model.name}, version {number}")
+                for place in (destination.parent, destination, target.parent):
+                    refuse_link(place)
                 make_folder(target.parent)
                 with open(local, "rb") as content, writing_beside(target, file_mode(target.parent)) as file:
                     shutil.copyfileobj(content, file)

@@ -79,6 +79,17 @@ def test_an_honest_server(server: _Server, tmp_path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("link", ["registered", "registered/tiny", "registered/tiny/1", "registered/tiny/1/weights.pt"])
+def test_a_link_on_the_way_to_the_weights(server: _Server, tmp_path: Path, link: str) -> None:
+    server.offers()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / link).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "outside")
+    with pytest.raises(InputError, match="is a link to"):
+        resolve_model_uri("models:/tiny@champion", server.uri, tmp_path / "registered" / "tiny")
+    assert _files(tmp_path / "outside") == set()
+
+
 @pytest.mark.parametrize("version", ["../../x", "..", "/tmp/x", "1/../../x", "", "1\n", "\x1b[31m1", "٣", "9" * 40])
 def test_a_version_that_is_a_path(server: _Server, tmp_path: Path, version: str) -> None:
     server.offers(version)
