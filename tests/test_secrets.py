@@ -49,7 +49,7 @@ def test_no_file_and_no_message_has_it(work: Workplace, monkeypatch: pytest.Monk
         ["test", "small"],
         ["results", "small"],
     ):
-        code, said = _ended(work.start(*command.split()))
+        code, said = _ended(work.start(*command))
         assert code == 0, said
         assert _SECRET not in said
     written = [path for path in tmp_path.rglob("*") if path.is_file() and "cache-" not in str(path)]
