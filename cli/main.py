@@ -5,10 +5,14 @@ heavy themselves, so that `tune-cli --help` answers at once.
 """
 
 import sys
+import traceback
+import unicodedata
+from types import TracebackType
 
 import typer
 
 from cli.commands import data, holdout, pick, plan, results, run, status, sync, ui, zoo
+from cli.display.output import say_aside
 from cli.packages import check_packages
 from trainables.errors import InputError, StudyInterruptedError, TuneError
 
@@ -39,12 +43,33 @@ app.add_typer(_data, name="data")
 
 def main() -> None:
     """Run the command line; an error meant for a person ends in its message and an exit code, not in a traceback."""
+    sys.excepthook = _say_traceback
     try:
+        _check_arguments(sys.argv[1:])
         check_packages()
         app(prog_name="tune-cli")
     except TuneError as error:
-        print(error, file=sys.stderr)
+        say_aside(str(error))
         sys.exit(_exit_code(error))
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse escape sequences, which a shell's `*` may have taken from a file's name: typer repeats arguments as such.
+
+    Raises:
+        InputError: shows the argument.
+    """
+    for argument in arguments:
+        if any(unicodedata.category(character) == "Cc" and character not in "\n\t" for character in argument):
+            raise InputError(
+                f"the argument '{argument}' holds control characters; write it without them (a file of such a name has "
+                "to be renamed)"
+            )
+
+
+def _say_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Of an error that nobody foresaw; its message may hold anything."""
+    say_aside("".join(traceback.format_exception(kind, error, trace)).rstrip("\n"))
 
 
 def _exit_code(error: TuneError) -> int:

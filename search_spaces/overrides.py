@@ -19,7 +19,7 @@ def read_override(text: str, environment: Mapping[str, str]) -> tuple[KeyPath, A
     path = key_path(key.strip())
     if not equals or not path or not key.isprintable() or len(key) > _LONGEST_KEY or len(path) > _MAX_DEPTH:
         return (), None, [KeyProblem((), "write key=value, for example search.trials=50")]
-    document = parse(written, environment)
+    document = parse(written, environment, path)
     return path, document.content, [KeyProblem(path, problem.message) for _, problem in document.problems]
 
 

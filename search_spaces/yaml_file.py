@@ -6,7 +6,8 @@ Where this reads otherwise than PyYAML's `safe_load`:
 - A key written twice is an error.
 - `${VAR}` and `${VAR:-default}` in values read the environment, inside quotes and flow mappings too. As in a shell,
   the default also stands in for a variable that is set but empty. Unquoted, what comes out is read as YAML would read
-  it there (`${N:-20}` is a number); in quotes it stays text.
+  it there (`${N:-20}` is a number); in quotes it stays text. In the path of a file or folder, a variable that looks
+  like a secret stays `${VAR}` (`trainables.config.references`).
 
 Booleans are YAML 1.1's: `true`, `false`, `yes`, `no`, `on`, `off`. Anchors, aliases and merge keys work; tags do not.
 """
@@ -19,6 +20,7 @@ from typing import Any
 import yaml
 
 from search_spaces.messages import KeyPath, KeyProblem, shown
+from trainables.config.references import is_secret
 
 MAX_CHARACTERS = 2**18
 """Of a file, or of all that its variables stand for; the largest real study has a few thousand."""
@@ -39,6 +41,8 @@ _NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000\ue001\u2
 """Control characters, which would act on a terminal; halves of characters, which no file holds; marks that turn the
 direction of writing; and the two that this module writes itself."""
 
+
+_PATHS = {("data", "root"), ("data", "cache_dir"), ("model", "weights")}
 
 _YAML = "tag:yaml.org,2002:"
 _COLLECTION_TAGS = frozenset({f"{_YAML}map", f"{_YAML}seq"})
@@ -115,14 +119,15 @@ class Document:
     """False: the text could not be parsed, and `content` is nothing."""
 
 
-def parse(text: str, environment: Mapping[str, str]) -> Document:
-    """Read one YAML document. Never raises for what the text holds; see `Document.problems`."""
+def parse(text: str, environment: Mapping[str, str], path: KeyPath = ()) -> Document:
+    """Read one YAML document, the value of `path` of a study file. Never raises for what the text holds; see
+    `Document.problems`, whose paths begin at the text."""
     document = Document()
     if len(text) > MAX_CHARACTERS:
         message = f"is {len(text):,} characters long; a study file has at most {MAX_CHARACTERS:,}"
         return Document(problems=[(1, KeyProblem((), message))], is_yaml=False)
     try:
-        _Reader(text, environment, document).read()
+        _Reader(text, environment, document, path).read()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         document.problems.append((mark.line + 1 if mark else 1, KeyProblem((), f"not YAML: {_syntax(error)}")))
@@ -155,15 +160,21 @@ def _fill_in(content: dict[str, Any], others: dict[str, Any]) -> None:
         content.setdefault(key, value)
 
 
+def _is_path(path: KeyPath) -> bool:
+    """Whether a field names a file or folder, so that a secret in it can wait until that is opened."""
+    return path[:2] in _PATHS or "model.weights" in path
+
+
 class _Reader:
     """Walks the node tree once, building values and noting lines."""
 
-    def __init__(self, text: str, environment: Mapping[str, str], document: Document) -> None:
+    def __init__(self, text: str, environment: Mapping[str, str], document: Document, beneath: KeyPath) -> None:
         self.variables = [match.group() for match in _VARIABLE.finditer(text)]
         numbers = iter(range(len(self.variables)))
         self.loader = _Loader(_VARIABLE.sub(lambda _: f"{_OPEN}{next(numbers)}{_CLOSE}", text))
         self.environment = environment
         self.document = document
+        self.beneath = beneath
         self.count = self.depth = 0
         self.expanded = 0
         """Characters that variables stood for."""
@@ -280,6 +291,8 @@ class _Reader:
         if self.expanded > MAX_CHARACTERS:
             self._report(line, path, f"the variables stand for more than {MAX_CHARACTERS:,} characters in all")
             return ""
+        if _is_path((*self.beneath, *path)) and is_secret(name, text):
+            return written
         return text
 
     def _report(self, line: int, path: KeyPath, message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from search_spaces.schema import StudyConfig
 from search_spaces.search_options import StageConfig
+from trainables.config.references import absolute, holds_reference
 from trainables.errors import InputError
 from tuning.storage.paths import REGISTERED, StudyFolder
 
@@ -179,5 +180,7 @@ def _comparable(value: Any) -> Any:
         path = Path(value).expanduser()
         if REGISTERED in path.parts:
             return path.parts[path.parts.index(REGISTERED) + 1]
+        if holds_reference(value):
+            return str(absolute(path))
         return str(path.resolve()) if isinstance(value, Path) or path.is_file() else value
     return value

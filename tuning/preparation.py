@@ -6,6 +6,7 @@ from pathlib import Path
 
 from search_spaces.schema import StudyConfig
 from trainables.config import DataConfig
+from trainables.config.references import absolute
 from trainables.data.training_data import TrainingData, prepare_training_data
 from tuning.execution.cluster import check_address, check_local_resources
 from tuning.pretrained import fetch_and_check, with_local_weights
@@ -78,5 +79,5 @@ def prepare(config: StudyConfig, folder: StudyFolder, locations: StudyLocations,
 
 def with_absolute_paths(config: StudyConfig) -> StudyConfig:
     """Workers and later drivers stand in other folders than the one where the study was started."""
-    paths = {name: path.resolve() for name in ("root", "cache_dir") if (path := getattr(config.data, name)) is not None}
+    paths = {name: absolute(path) for name in ("root", "cache_dir") if (path := getattr(config.data, name)) is not None}
     return config.model_copy(update={"data": config.data.model_copy(update=paths)})

@@ -8,6 +8,7 @@ from typing import Any
 from search_spaces.composition import compose
 from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config.models import BackboneConfig
+from trainables.config.references import absolute, expanded_path
 from trainables.errors import InfeasibleError
 from trainables.models.weights import fetch_weights
 from tuning.search.feasibility import Feasibility
@@ -55,7 +56,7 @@ def _local(weights: Value, tracking_uri: str, folder: StudyFolder) -> Value:
     if weights.startswith("models:/"):
         return str(resolve_model_uri(weights, tracking_uri, folder.registered(weights)))
     path = Path(weights).expanduser()
-    return str(path.resolve()) if path.is_file() else weights
+    return str(absolute(path)) if expanded_path(path).is_file() else weights
 
 
 def _mapped(path: str, parameter: Parameter, local: Callable[[Any], Any]) -> Parameter:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from search_spaces.schema import StudyConfig
 from trainables.data.manifest import split_manifest
 from trainables.errors import RecordError, StudyFailedError, StudyInterruptedError
+from trainables.permissions import file_mode, make_folder
+from trainables.safe_files import replace_file
 from tuning.execution.checkpoint_retention import require_weights
 from tuning.execution.runner import RunOutcome
 from tuning.execution.signals import stop_requests
@@ -45,7 +47,7 @@ def run_study(config: StudyConfig, locations: StudyLocations, observer: Observer
     folder = StudyFolder(locations.storage, config.name)
     require_free_name(locations.storage, config.name)
     prepared = prepare(with_absolute_paths(config), folder, locations, observer)
-    folder.path.mkdir(parents=True)
+    make_folder(folder.path)
     with study_lock(folder):
         return _drive(prepared)
 
@@ -92,7 +94,8 @@ def resume_study(
 def _drive(study: StudyContext) -> StudyRecord:
     """Work on the study until its end, from whatever its journal says."""
     with writing(study.folder):
-        study.folder.manifest.write_text(json.dumps(split_manifest(study.config.data, study.data), indent=1))
+        manifest = json.dumps(split_manifest(study.config.data, study.data), indent=1).encode()
+        replace_file(study.folder.manifest, manifest, file_mode(study.folder.path))
     with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
         recorder.record(_opening(study))
         with _mirrored(study):

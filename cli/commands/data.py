@@ -1,8 +1,8 @@
 """`data prepare` and `data info`: a study's images, before it is run."""
 
-import sys
 from typing import TYPE_CHECKING
 
+from cli.display.output import say, say_aside, visible_in_line
 from cli.options import Set, StudyFile
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _LISTED = 10
 def prepare(file: StudyFile, set_: Set = None) -> None:
     """Decode the images once, so that `run` starts at once; downloads what is missing."""
     _, data = _prepare(file, set_)
-    print(f"{len(data.labels)} images of {len(data.classes)} classes are ready (fingerprint {data.fingerprint[:12]})")
+    say(f"{len(data.labels)} images of {len(data.classes)} classes are ready (fingerprint {data.fingerprint[:12]})")
 
 
 def info(file: StudyFile, set_: Set = None) -> None:
@@ -30,14 +30,14 @@ def info(file: StudyFile, set_: Set = None) -> None:
         observer.phase("looking for images that are alike")
         described = describe_data(config.data, observer.progress)
     channels, height, width = described.image_shape
-    print(f"data set     {described.dataset}")
-    print(f"images       {height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}")
-    print(f"mean         {' '.join(f'{value:.4f}' for value in data.mean)}")
-    print(f"deviation    {' '.join(f'{value:.4f}' for value in data.std)}")
-    print(f"fingerprint  {data.fingerprint}")
-    print(f"on disk      {described.bytes_on_disk / 1e6:,.1f} MB of decoded images in")
+    say(f"data set     {described.dataset}")
+    say(f"images       {height} x {width} pixels, {channels} channel{'s' if channels > 1 else ''}")
+    say(f"mean         {' '.join(f'{value:.4f}' for value in data.mean)}")
+    say(f"deviation    {' '.join(f'{value:.4f}' for value in data.std)}")
+    say(f"fingerprint  {data.fingerprint}")
+    say(f"on disk      {described.bytes_on_disk / 1e6:,.1f} MB of decoded images in")
     for folder in described.cache_folders:
-        print(f"             {folder}")
+        say(f"             {visible_in_line(str(folder))}")
     _print_files("unreadable", [f"{one.path}: {one.reason}" for one in described.unreadable])
     alike = described.near_duplicates
     _print_files("alike", [f"{one.first_split} {one.first}, {one.second_split} {one.second}" for one in alike])
@@ -45,22 +45,23 @@ def info(file: StudyFile, set_: Set = None) -> None:
 
 
 def _print_files(name: str, files: list[str]) -> None:
-    print(f"{name:<11}  {len(files) or 'none'}")
+    say(f"{name:<11}  {len(files) or 'none'}")
     for file in files[:_LISTED]:
-        print(f"             {file}")
+        say(f"             {visible_in_line(file)}")
     if len(files) > _LISTED:
-        print(f"             and {len(files) - _LISTED} more")
+        say(f"             and {len(files) - _LISTED} more")
 
 
 def _print_splits(described: "DataDescription") -> None:
     headings = [f"{split.name} {split.images}" for split in described.splits]
-    width = max(len("class"), *map(len, described.classes))
-    print(f"\n{'class':<{width}}  {'  '.join(headings)}")
-    for row, name in enumerate(described.classes):
+    classes = [visible_in_line(name) for name in described.classes]
+    width = max(len("class"), *map(len, classes))
+    say(f"\n{'class':<{width}}  {'  '.join(headings)}")
+    for row, name in enumerate(classes):
         counts = (
             f"{split.per_class[row]:>{len(head)}}" for split, head in zip(described.splits, headings, strict=True)
         )
-        print(f"{name:<{width}}  {'  '.join(counts)}")
+        say(f"{name:<{width}}  {'  '.join(counts)}")
 
 
 def _prepare(file: StudyFile, overrides: list[str] | None) -> "tuple[StudyConfig, TrainingData]":
@@ -74,5 +75,5 @@ def _prepare(file: StudyFile, overrides: list[str] | None) -> "tuple[StudyConfig
         observer.phase("reading images")
         data = prepare_training_data(config.data, observer.progress)
     for unreadable in data.unreadable:
-        print(f"warning: left out {unreadable.path}: {unreadable.reason}", file=sys.stderr)
+        say_aside(f"warning: left out {visible_in_line(f'{unreadable.path}: {unreadable.reason}')}")
     return config, data

@@ -1,8 +1,8 @@
 """`test`: open the sealed test split for a study's champion."""
 
-import sys
 from typing import TYPE_CHECKING
 
+from cli.display.output import say, say_aside, visible_in_line
 from cli.options import Json, Storage, StudyName, TrackingUri
 from tuning.storage.paths import DEFAULT_STORAGE
 
@@ -29,7 +29,7 @@ def open_test(
             report = test_champion(folder, observer)
         problem = bring_to_mlflow(folder, uri)
         if problem is not None:
-            print(f"warning: {problem}; `tune-cli sync {name}` will bring it there", file=sys.stderr)
+            say_aside(f"warning: {problem}; `tune-cli sync {name}` will bring it there")
         if json:
             show(report)
         else:
@@ -40,10 +40,11 @@ def _print(report: "TestReport") -> None:
     from cli.display import formatting
 
     low, high = report.interval
-    print(f"trial {report.trial}, champion of study {report.study}, on {report.n} images that no trial has seen:")
-    print(f"accuracy {formatting.metric('accuracy', report.accuracy)}, {formatting.interval(low, high)}")
-    width = max(map(len, report.per_class), default=0)
-    for name, accuracy in report.per_class.items():
-        print(f"  {name:<{width}}  {formatting.metric('accuracy', accuracy):>8}")
+    say(f"trial {report.trial}, champion of study {report.study}, on {report.n} images that no trial has seen:")
+    say(f"accuracy {formatting.metric('accuracy', report.accuracy)}, {formatting.interval(low, high)}")
+    per_class = {visible_in_line(name): accuracy for name, accuracy in report.per_class.items()}
+    width = max(map(len, per_class), default=0)
+    for name, accuracy in per_class.items():
+        say(f"  {name:<{width}}  {formatting.metric('accuracy', accuracy):>8}")
     if report.openings > 1:
-        print(f"this was opening number {report.openings} of the test: read the number with that in mind")
+        say(f"this was opening number {report.openings} of the test: read the number with that in mind")

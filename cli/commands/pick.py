@@ -2,11 +2,11 @@
 
 import math
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.display.output import say, say_aside
 from cli.options import Json, Storage, StudyName, TrackingUri
 from trainables.errors import InputError
 from tuning.storage.paths import DEFAULT_STORAGE
@@ -59,7 +59,7 @@ def pick(
             picked = pick_champion(folder, Limits(parameters, macs, latency_s), uri, observer)
         problem = bring_to_mlflow(folder, uri)
         if problem is not None:
-            print(f"warning: {problem}; `tune-cli sync {folder.reference}` will bring it there", file=sys.stderr)
+            say_aside(f"warning: {problem}; `tune-cli sync {folder.reference}` will bring it there")
         if json:
             show(picked)
         else:
@@ -70,16 +70,16 @@ def _print(picked: "Picked") -> None:
     from cli.display import formatting
 
     value = formatting.metric(picked.objective, picked.value)
-    print(f"trial {picked.trial} is now the champion of study {picked.study}: {picked.objective} {value}")
-    print(f"picked for {picked.limits}: {formatting.sizes(picked.size)}")
+    say(f"trial {picked.trial} is now the champion of study {picked.study}: {picked.objective} {value}")
+    say(f"picked for {picked.limits}: {formatting.sizes(picked.size)}")
     if picked.latency_s:
-        print("time for one image on one thread of this machine's CPU, median:")
+        say("time for one image on one thread of this machine's CPU, median:")
     for number, seconds in picked.latency_s.items():
-        print(f"  trial {number}  {1000 * seconds:.3g} ms")
+        say(f"  trial {number}  {1000 * seconds:.3g} ms")
     if picked.unavailable:
         numbers = ", ".join(map(str, picked.unavailable))
-        print(f"better, but not available because the weights were not kept (search.keep_checkpoints): trial {numbers}")
-    print(f"model: {picked.model_uri}")
+        say(f"better, but not available because the weights were not kept (search.keep_checkpoints): trial {numbers}")
+    say(f"model: {picked.model_uri}")
 
 
 def _positive(option: str, value: float | None) -> float | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.display.output import say
 from cli.options import Json, Set, StudyFile
 
 _LISTED = 50
@@ -67,25 +68,25 @@ def _print(study: "StudyConfig", made: "Plan") -> None:
     how = (
         f"{len(made.stages)} stages" if made.stages else _how(search.searcher.name, search.scheduler.name, made.epochs)
     )
-    print(f"study {study.name}: {made.trials} trials, {how}\n")
+    say(f"study {study.name}: {made.trials} trials, {how}\n")
     _print_table(("parameter", "values", ""), [_parameter_row(parameter) for parameter in made.parameters])
     total = made.cardinality if isinstance(made.cardinality, str) else f"{made.cardinality:,}"
-    print(f"\nconfigurations: {total}\n")
+    say(f"\nconfigurations: {total}\n")
     if made.stages:
         _print_table(
             ("stage", "trials", "of", "epochs", "what varies", ""), [_stage_row(one) for one in made.stages], (1, 3)
         )
-        print()
+        say()
     _print_table(
         ("", "parameters", "MACs", "memory", ""), [_trial_row(trial) for trial in made.samples], right=(1, 2, 3)
     )
-    print(f"\ncannot be built: {100 * made.infeasible_fraction:.1f} % of {made.measured} configurations")
+    say(f"\ncannot be built: {100 * made.infeasible_fraction:.1f} % of {made.measured} configurations")
     for reason, times in islice(made.infeasible_reasons.items(), _REASONS):
-        print(f"  {times} times: {reason}")
+        say(f"  {times} times: {reason}")
     if len(made.infeasible_reasons) > _REASONS:
-        print(f"  and {len(made.infeasible_reasons) - _REASONS} other reasons; --json lists them all")
-    print(_epochs(made))
-    print(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
+        say(f"  and {len(made.infeasible_reasons) - _REASONS} other reasons; --json lists them all")
+    say(_epochs(made))
+    say(f"disk for checkpoints: at most {_bytes(made.checkpoint_bytes)}")
     if made.time is not None:
         _print_time(made.time)
 
@@ -168,16 +169,16 @@ def _epochs(made: "Plan") -> str:
 def _print_time(time: "PlannedTime") -> None:
     from cli.display import formatting
 
-    print()
+    say()
     rows: list[tuple[str, ...]] = [
         (one.kind, "-" if one.seconds_per_epoch is None else f"{one.seconds_per_epoch:.3g}", one.failed or said)
         for one, said in ((one, formatting.parameters(one.params)) for one in time.samples)
     ]
     _print_table(("", "s/epoch", f"measured with {time.threads} thread{'s' if time.threads > 1 else ''}"), rows, (1,))
     confirm = f", of them {_span(time.confirm)} to confirm the best" if time.confirm.high else ""
-    print(f"\ntime: {_span(time.total)}{confirm}")
+    say(f"\ntime: {_span(time.total)}{confirm}")
     for assumption in time.assumptions:
-        print(f"  {assumption}")
+        say(f"  {assumption}")
 
 
 def _span(seconds: "Seconds") -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.display.output import say
 from cli.options import Storage, StudyName
 from trainables.errors import InputError, StudyFailedError
 from tuning.storage.paths import DEFAULT_STORAGE
@@ -31,10 +32,10 @@ def status(
 
     names = study_names(storage) if name is None else [name]
     if not names:
-        print(f"no studies in {storage}/")
+        say(f"no studies in {storage}/")
     for position, study in enumerate(names):
         if position:
-            print()
+            say()
         if name is None:
             _print_one_of_many(storage, study)
         else:
@@ -45,18 +46,28 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
     from cli.studies import open_study
     from tuning.storage.catalog import find_study
-    from tuning.storage.lock import lock_owner
+    from tuning.storage.lock import holds_lock, lock_owner
 
     folder = find_study(storage, name)
     go_on = f"`tune-cli resume {folder.reference}`"
     driver = lock_owner(folder)
     if driver is None or not driver.alive:
-        print(f"nothing to stop: no driver works on study {name}")
+        say(f"nothing to stop: no driver works on study {name}")
         return
+    if driver.pid is None:
+        raise InputError(
+            f"a process works on study {name!r}, but {folder.lock} does not say which: the file is damaged. "
+            f"`fuser {folder.lock}` names the process; `kill` it"
+        )
     if driver.host != socket.gethostname():
         raise InputError(
             f"the driver of study {name!r} is process {driver.pid} on {driver.host}; "
             f"run `tune-cli stop {name}` there, or `kill {driver.pid}`"
+        )
+    if not holds_lock(folder, driver.pid):
+        raise InputError(
+            f"{folder.lock} names process {driver.pid}, which does not have that file open: nothing was stopped. "
+            f"`fuser {folder.lock}` names the process that works on study {name!r}"
         )
     os.kill(driver.pid, signal.SIGTERM)
     deadline = time.monotonic() + _STOP_SECONDS
@@ -69,7 +80,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
         time.sleep(0.2)
     if open_study(storage, name).driver_died:
         raise StudyFailedError(f"the driver of study {name!r} ended without its last word; go on with {go_on}")
-    print(f"study {name} stopped; go on with {go_on}")
+    say(f"study {name} stopped; go on with {go_on}")
 
 
 def _print_one_of_many(storage: Path, name: str) -> None:
@@ -79,7 +90,7 @@ def _print_one_of_many(storage: Path, name: str) -> None:
     try:
         _print(open_study(storage, name), storage)
     except InputError as error:
-        print(f"{name}: unreadable: {error}")
+        say(f"{name}: unreadable: {error}")
 
 
 def _print(study: "OpenedStudy", storage: Path) -> None:
@@ -87,16 +98,16 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
     from tuning.selection.results import study_results
 
     found = study_results(study.record, {}, driver_died=study.driver_died)
-    print(f"{study.record.config.name}: {_state(study, storage)}")
+    say(f"{study.record.config.name}: {_state(study, storage)}")
     wanted = study.record.config.search.trials_in_all
     done = sum(
         trial.state in ("completed", "stopped", "failed") and trial.source != "confirm" for trial in found.trials
     )
     spent = formatting.duration(study.record.search_seconds)
-    print(f"  {done} of {wanted} trials in {spent}: {formatting.counts(found.counts())}")
+    say(f"  {done} of {wanted} trials in {spent}: {formatting.counts(found.counts())}")
     if found.champion is not None:
         value = formatting.metric(found.objective, found.champion.value)
-        print(f"  best {found.objective} {value}, trial {found.champion.number}")
+        say(f"  best {found.objective} {value}, trial {found.champion.number}")
 
 
 def _state(study: "OpenedStudy", storage: Path) -> str:
@@ -113,6 +124,8 @@ def _state(study: "OpenedStudy", storage: Path) -> str:
 def _driver(driver: "LockOwner") -> str:
     from cli.display import formatting
 
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
     ago = formatting.duration(max(0.0, time.time() - driver.heartbeat))
+    if driver.pid is None:
+        return f"its lock file is not understood, last heartbeat {ago} ago"
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
     return f"process {driver.pid} on {driver.host}, since {since}, last heartbeat {ago} ago"

@@ -1,5 +1,6 @@
 """`sync`: bring MLflow up to what a study's journal holds."""
 
+from cli.display.output import say
 from cli.options import Storage, StudyName, TrackingUri
 from tuning.storage.paths import DEFAULT_STORAGE, StudyFolder
 
@@ -15,7 +16,7 @@ def sync(name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: Trac
     problem = bring_to_mlflow(folder, uri)
     if problem is not None:
         raise StudyFailedError(problem)
-    print(f"MLflow at {masked(uri)} holds all of study {name}")
+    say(f"MLflow at {masked(uri)} holds all of study {name}")
 
 
 def bring_to_mlflow(folder: StudyFolder, uri: str) -> str | None:

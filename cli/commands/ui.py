@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.display.output import say
 from cli.options import Storage, TrackingUri
 from trainables.errors import InputError, StudyFailedError
 from tuning.storage.paths import DEFAULT_STORAGE
@@ -26,13 +27,18 @@ def ui(
 
     uri = resolve_tracking_uri(tracking_uri, storage)
     if uri.startswith(("http://", "https://")):
-        print(f"the tracking server has its own interface: {masked(uri)}")
+        say(f"the tracking server has its own interface: {masked(uri)}")
         return
     _check_port(port)
-    print(f"MLflow over {masked(uri)}: http://{_HOST}:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", _HOST, "--port", str(port)]
-    # Its job runner would start nine more processes of 235 MB, for features that nobody here uses.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    say(f"MLflow over {masked(uri)}: http://{_HOST}:{port} (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port)]
+    environment = {
+        **os.environ,
+        # Not --backend-store-uri: everybody on this machine sees the command line, and a password on it.
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        # Its job runner would start nine more processes of 235 MB, for features that nobody here uses.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     code = subprocess.run(command, check=False, env=environment).returncode
     if code != 0:
         raise StudyFailedError(f"MLflow's interface ended with exit code {code}; its own words are above")

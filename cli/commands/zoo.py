@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 import typer
 
+from cli.display.output import say
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def zoo(
     """List models, optimizers, schedules, augmentation, data sets, searchers and schedulers."""
     if category is None:
         for each in Category:
-            print(f"{each}: {', '.join(_descriptions(each))}")
-        print("\n`tune-cli zoo models` describes them, `tune-cli zoo models cnn` lists options and defaults")
+            say(f"{each}: {', '.join(_descriptions(each))}")
+        say("\n`tune-cli zoo models` describes them, `tune-cli zoo models cnn` lists options and defaults")
     elif name is not None:
         _show_one(category, name)
     elif category is Category.augmentation:
@@ -76,8 +77,8 @@ def _show_one(category: Category, name: str) -> None:
 def _print_architectures() -> None:
     from trainables.models.architectures import architectures
 
-    print("\narchitectures (`tune-cli zoo models resnet18` lists the stages of one):")
-    print(", ".join(architectures()))
+    say("\narchitectures (`tune-cli zoo models resnet18` lists the stages of one):")
+    say(", ".join(architectures()))
 
 
 def _print_stages(architecture: str) -> None:
@@ -89,7 +90,7 @@ def _print_stages(architecture: str) -> None:
             f"no model or architecture {architecture!r}; "
             + (f"did you mean {' or '.join(near)}?" if near else "`tune-cli zoo models backbone` lists them all")
         )
-    print(f"stages of {architecture}, from the input: `cut_at` takes a name, `freeze_depth` counts them\n")
+    say(f"stages of {architecture}, from the input: `cut_at` takes a name, `freeze_depth` counts them\n")
     _print_columns(
         [("", "stage", "parameters")]
         + [(str(depth), stage.name, f"{stage.parameters:,}") for depth, stage in enumerate(stages(architecture), 1)]
@@ -122,10 +123,10 @@ def _configs(category: Category) -> "Mapping[str, type[Config]]":
 
 
 def _print_options(config: "type[Config]") -> None:
-    print(inspect.getdoc(config) or "")
+    say(inspect.getdoc(config) or "")
     fields = {name: field for name, field in config.model_fields.items() if name != "name"}
     rows = [(name, _type(field.annotation), _default(field), _describe(field)) for name, field in fields.items()]
-    print("" if rows else "(no options)")
+    say("" if rows else "(no options)")
     if rows:
         _print_columns([("option", "type", "default", ""), *rows])
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cli.display.output import visible_in_line
 from tuning.storage.journal import TrialState
 
 STATES: dict[TrialState, str] = {
@@ -46,8 +47,8 @@ def duration(seconds: float) -> str:
 
 
 def number(value: object) -> str:
-    """A parameter's value: floats with four digits, the rest as it is."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A parameter's value: floats with four digits, the rest as it is, in one line."""
+    return f"{value:.4g}" if isinstance(value, float) else visible_in_line(str(value))
 
 
 def parameters(params: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import SerializeAsAny
 
 from cli.display import formatting
+from cli.display.output import say
 from trainables.config.base import Config
 from tuning.selection.results import StudyResults
 from tuning.storage.record import StudyRecord
@@ -43,7 +44,7 @@ def print_importance(importance: "Importance") -> None:
     from cli.display.output import console
 
     note = f": {importance.note}" if importance.note else ""
-    print(f"\nwhat set the best of {importance.trials} trials apart{note}")
+    say(f"\nwhat set the best of {importance.trials} trials apart{note}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("parameter", "importance", "variance", "correlation"):
         table.add_column(heading, justify="left" if heading == "parameter" else "right", no_wrap=True)

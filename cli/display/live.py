@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.display import formatting
+from cli.display.output import visible, visible_in_line
 from cli.display.progress import Leader, OpenTrial, StudyProgress
 from tuning.storage.journal import Event
 
@@ -83,8 +84,8 @@ class LiveTable:
 
     def _heading(self) -> Text:
         name = self._progress.name
-        heading = Text(name, style="bold", no_wrap=True, overflow="ellipsis")
-        return heading.append(f"{' · ' if name else ''}{self._phase}", style="not bold")
+        heading = Text(visible_in_line(name), style="bold", no_wrap=True, overflow="ellipsis")
+        return heading.append(f"{' · ' if name else ''}{visible_in_line(self._phase)}", style="not bold")
 
     def _study(self, height: int) -> list[RenderableType]:
         progress = self._progress
@@ -112,12 +113,12 @@ class LiveTable:
             f"warning: {text}" + (f" ({times} times)" if times > 1 else "") for text, times in self._warnings.items()
         ]
         if self._ended:
-            return [Text(line, style="yellow", overflow="fold") for line in said]
+            return [Text(visible(line), style="yellow", overflow="fold") for line in said]
         return [_line(line, style="yellow") for line in said[-_WARNINGS_SHOWN:]]
 
 
 def _line(text: str, style: str = "") -> Text:
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+    return Text(visible_in_line(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _bar(text: str, done: int, total: int) -> Table:

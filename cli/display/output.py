@@ -1,42 +1,90 @@
-"""Standard output and standard error: who may write where."""
+"""Standard output and standard error: the one place where text leaves the program, and who may write where.
+
+Names of files and classes, answers of servers and messages of libraries are other people's. A terminal obeys what is
+in them: escape sequences color, move, retitle, and hide. So all text goes through `visible` on its way out.
+"""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
-from pydantic import BaseModel
-from rich.console import Console
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from rich.console import Console
 
 _WIDTH_ELSEWHERE = 120
 """Columns where standard output is no terminal."""
 
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and newline, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # reordering of text, and lines that end where none is seen to
+    "\ud800-\udfff]"  # bytes of a name that is not UTF-8
+)
+_UNSEEN_IN_LINE = re.compile(f"[\t\n]|{_UNSEEN.pattern}")
 
-def console() -> Console:
-    """Standard output for tables: text is printed as it is, colours only on a terminal and without NO_COLOR."""
-    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_ELSEWHERE
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+
+def visible(text: str) -> str:
+    r"""The text with escapes such as `\x1b` for what a terminal would act on; line ends and tabs stay."""
+    return _UNSEEN.sub(_escape, text)
+
+
+def visible_in_line(text: str) -> str:
+    r"""As `visible`, for names within a line or table: line ends and tabs are `\n` and `\t`."""
+    return _UNSEEN_IN_LINE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match.group().encode("unicode_escape").decode()
+
+
+def say(text: str = "", stream: TextIO | None = None) -> None:
+    """Write a line to standard output, or to another stream."""
+    print(visible(text), file=stream or sys.stdout, flush=True)
+
+
+def say_aside(text: str) -> None:
+    """Write a line to standard error."""
+    say(text, sys.stderr)
+
+
+def console(stream: TextIO | None = None) -> "Console":
+    """Standard output, or another stream, for tables: text is not interpreted and goes through `visible`.
+
+    Colors only on a terminal and without NO_COLOR.
+    """
+    from cli.display.visible_console import VisibleConsole
+
+    width = None if stream or sys.stdout.isatty() or "COLUMNS" in os.environ else _WIDTH_ELSEWHERE
+    return VisibleConsole(file=stream, width=width, markup=False, highlight=False, emoji=False)
 
 
 @contextmanager
-def result_alone(json: bool) -> Iterator[Callable[[BaseModel], None]]:
+def result_alone(json: bool) -> Iterator[Callable[["BaseModel"], None]]:
     """Yield a function that prints a result as JSON on standard output.
 
     With `json`, whatever else is written to standard output meanwhile, by this program, a library or a child process,
     goes to standard error: the descriptor itself is redirected, not only `sys.stdout`.
     """
     if not json:
-        yield lambda result: print(result.model_dump_json(indent=2))
+        yield lambda result: say(_json(result))
         return
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield lambda result: _write(kept, result.model_dump_json(indent=2) + "\n")
+        yield lambda result: _write(kept, _json(result) + "\n")
     finally:
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _json(result: "BaseModel") -> str:
+    """The result as JSON; what `visible` escapes is escaped as JSON has it, so that no value changes."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match.group()):04x}", result.model_dump_json(indent=2))
 
 
 def _write(descriptor: int, text: str) -> None:

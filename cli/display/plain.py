@@ -4,6 +4,7 @@ import time
 from typing import TextIO
 
 from cli.display import formatting
+from cli.display.output import say
 from cli.display.progress import OpenTrial, StudyProgress
 from tuning.storage.journal import Event, TrialFinished
 
@@ -59,4 +60,4 @@ class PlainLines:
         return " ".join([*said, " ", formatting.parameters(trial.params)])
 
     def _line(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        say(text, self._stream)

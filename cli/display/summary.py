@@ -4,13 +4,18 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from cli.display import formatting
+from cli.display.output import say
 from cli.studies import open_study
 from tuning.selection.results import StudyResults, study_results
+from tuning.storage.own_files import read_small
 from tuning.storage.paths import StudyFolder
 from tuning.tracking.state import read_run_ids
+
+_LARGEST_MANIFEST = 2**30
+"""Bytes: room for ten million images by name."""
 
 
 def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], None] | None) -> None:
@@ -20,16 +25,16 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
     if print_json is not None:
         print_json(results)
         return
-    print()
-    print(f"study {name} {results.state}: {results.reason}")
+    say()
+    say(f"study {name} {results.state}: {results.reason}")
     took = formatting.duration(study.record.search_seconds)
-    print(f"{len(results.trials)} trials in {took}: {formatting.counts(results.counts())}")
+    say(f"{len(results.trials)} trials in {took}: {formatting.counts(results.counts())}")
     for line in champion_lines(results, study.folder):
-        print(line)
+        say(line)
     if study.record.champion_model is not None:
-        print(f"model: {study.record.champion_model.model_uri}")
+        say(f"model: {study.record.champion_model.model_uri}")
     for line in _next_steps(study.folder):
-        print(line)
+        say(line)
 
 
 def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:
@@ -39,8 +44,8 @@ def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:
         return []
     width = max(map(len, champion.params), default=0)
     value = formatting.metric(results.objective, champion.value)
-    if results.objective == "val_accuracy" and (images := _validation_images(folder)):
-        value += f" of {images} images ({_interval(champion.value, images)})"
+    if results.objective == "val_accuracy":
+        value += _of_images(folder, champion.value)
     return [
         f"champion: trial {champion.number}, {results.objective} {value}, epoch {champion.best_epoch}",
         *(f"  {path:<{width}}  {formatting.number(value)}" for path, value in champion.params.items()),
@@ -70,18 +75,35 @@ def _test_lines(results: StudyResults) -> list[str]:
     return [f"sealed test, opened {times}: trial {test['trial']}, accuracy {said}"]
 
 
-def _validation_images(folder: StudyFolder) -> int | None:
-    """How many images the validation accuracy is of; None where the manifest is not there."""
-    if not folder.manifest.exists():
-        return None
-    images: int = json.loads(folder.manifest.read_text())["splits"]["validation"]["images"]
-    return images
+class _Split(BaseModel):
+    images: int = Field(ge=0, le=10**12)
 
 
-def _interval(accuracy: float, images: int) -> str:
+class _Splits(BaseModel):
+    validation: _Split
+
+
+class _Manifest(BaseModel):
+    """What is read here of `splits.json`."""
+
+    splits: _Splits
+
+
+def _of_images(folder: StudyFolder, accuracy: float) -> str:
+    """How many images the validation accuracy is of, and its interval; nothing where the manifest is not there."""
     from tuning.selection.statistics import accuracy_interval
 
-    return formatting.interval(*accuracy_interval(round(accuracy * images), images))
+    try:
+        # Not pydantic's own reader of JSON: it refuses names of files that are not UTF-8.
+        content = json.loads(read_small(folder.manifest, _LARGEST_MANIFEST))
+        images = _Manifest.model_validate(content).splits.validation.images
+    except FileNotFoundError:
+        return ""
+    except (ValueError, RecursionError):  # pydantic's and json's errors are ValueErrors
+        return f" ({folder.manifest} is not understood: no interval)"
+    if images == 0:
+        return ""
+    return f" of {images} images ({formatting.interval(*accuracy_interval(round(accuracy * images), images))})"
 
 
 def _next_steps(folder: StudyFolder) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cli.display.output import console
 from cli.display.plain import PlainLines
 from cli.display.progress import StudyProgress
 from tuning.storage.journal import read_events
@@ -27,13 +28,11 @@ def watch(*, on_stderr: bool, journal: Path | None = None) -> Iterator[Observer]
     if not stream.isatty():
         yield PlainLines(progress, stream)
         return
-    from rich.console import Console
-
-    console = Console(file=stream)
-    if console.is_dumb_terminal:
+    screen = console(stream)
+    if screen.is_dumb_terminal:
         yield PlainLines(progress, stream)
         return
     from cli.display.live import LiveTable
 
-    with LiveTable(progress, console) as live:
+    with LiveTable(progress, screen) as live:
         yield live

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
+from trainables.config.references import secrets_hidden
 from trainables.data.cache_folder import DamagedEntryError, cache_directory, check_once, load_or_discard, open_entry
 from trainables.data.dataset_split import DatasetSplit, digest
 from trainables.data.decoding import ImageFormat, UnreadableFile
@@ -78,8 +79,9 @@ def open_training_entry(config: DataConfig, progress: Progress | None = None, na
     Raises:
         DataError: the images or the cache cannot be used.
     """
-    named = load_or_discard(cache_directory(config) / _TRAINING / name, _WHAT, _load) if name else None
-    return named or _open(open_training_part(config), config, _TRAINING, progress)
+    with secrets_hidden(config.root, config.cache_dir):
+        named = load_or_discard(cache_directory(config) / _TRAINING / name, _WHAT, _load) if name else None
+        return named or _open(open_training_part(config), config, _TRAINING, progress)
 
 
 def open_sealed_entry(config: DataConfig, progress: Progress | None = None) -> CacheEntry:
@@ -88,7 +90,8 @@ def open_sealed_entry(config: DataConfig, progress: Progress | None = None) -> C
     Raises:
         DataError: the images or the cache cannot be used.
     """
-    return _open(open_sealed_part(config), config, "sealed", progress)
+    with secrets_hidden(config.root, config.cache_dir):
+        return _open(open_sealed_part(config), config, "sealed", progress)
 
 
 def _open(part: DatasetSplit, config: DataConfig, category: str, progress: Progress | None) -> CacheEntry:

@@ -21,6 +21,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from trainables.config import DataConfig
+from trainables.config.references import expanded_path
 from trainables.errors import DataError
 from trainables.safe_files import PRIVATE_FILE, PRIVATE_FOLDER, remove_tree, sync_folder
 
@@ -41,7 +42,7 @@ class DamagedEntryError(DataError):
 def cache_root(config: DataConfig) -> Path:
     """Where the caches of all users are: `data.cache_dir`, else `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
     chosen = config.cache_dir or os.environ.get("TUNE_CACHE_DIR") or "~/.cache/tune-cli"
-    return Path(chosen).expanduser()
+    return expanded_path(chosen)
 
 
 def cache_directory(config: DataConfig) -> Path:

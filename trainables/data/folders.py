@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.config import DataConfig
+from trainables.config.references import expanded_path
 from trainables.data.dataset_split import FilePart, ImageFile
 from trainables.data.splits import stratified_split
 from trainables.errors import DataError
@@ -43,7 +44,7 @@ def sealed_files(config: DataConfig) -> FilePart:
 def _scan_training(config: DataConfig) -> tuple[FilePart, "np.typing.NDArray[np.int64]"]:
     """All files of `train/` and `val/`, and the positions of those to be sealed."""
     assert config.root is not None, "DataConfig requires it"
-    root = config.root.expanduser()
+    root = expanded_path(config.root)
     classes = _class_names(root)
     for split in ("val", "test"):
         _check_classes(root, split, classes)

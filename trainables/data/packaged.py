@@ -11,6 +11,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
+from trainables.config.references import expanded_path
 from trainables.data.dataset_split import ArrayPart, Arrays, digest
 from trainables.data.splits import stratified_split
 from trainables.errors import DataError
@@ -51,7 +52,7 @@ class TorchvisionSet:
         Raises:
             DataError: the files are missing and cannot be downloaded.
         """
-        root = (config.root or Path("data")).expanduser()
+        root = expanded_path(config.root or "data")
         if not all((root / name).is_file() for name in (*self.training_files, *self.test_files)):
             self._download(root)
         files = self.test_files if sealed else self.training_files

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from trainables.config import DataConfig
 from trainables.config.data import DatasetName
+from trainables.config.references import secrets_hidden
 from trainables.data.dataset_split import DatasetSplit
 from trainables.data.decoding import ImageFormat
 from trainables.data.folders import sealed_files, training_files
@@ -82,7 +83,8 @@ def open_training_part(config: DataConfig) -> DatasetSplit:
     Raises:
         DataError: they are missing, or not such that a classifier could be trained.
     """
-    return DATASETS[config.dataset].open_part(config, sealed=False)
+    with secrets_hidden(config.root):
+        return DATASETS[config.dataset].open_part(config, sealed=False)
 
 
 def open_sealed_part(config: DataConfig) -> DatasetSplit:
@@ -91,4 +93,5 @@ def open_sealed_part(config: DataConfig) -> DatasetSplit:
     Raises:
         DataError: as `open_training_part`.
     """
-    return DATASETS[config.dataset].open_part(config, sealed=True)
+    with secrets_hidden(config.root):
+        return DATASETS[config.dataset].open_part(config, sealed=True)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainables.config.models import BackboneConfig
+from trainables.config.references import secrets_hidden
 from trainables.errors import InfeasibleError, InputError
 from trainables.models.architectures import build_trunk, check_architecture
 from trainables.models.backbone_heads import build_convolutional_head, build_vector_head
@@ -71,7 +72,8 @@ def build_backbone(config: BackboneConfig, image_shape: MapShape, classes: int) 
         InputError: unknown architecture, stage or weights, or weights that do not fit.
     """
     check_architecture(config.architecture)
-    weights = locate_weights(config)
+    with secrets_hidden(config.weights):
+        weights = locate_weights(config)
     shape = _feature_shape(config.architecture, config.cut_at, config.head == "conv", image_shape)
     trunk = build_trunk(config.architecture, image_shape[1])
     plan = _plan(config.architecture, config.cut_at, config.head == "conv", split_stages(trunk))
@@ -80,7 +82,8 @@ def build_backbone(config: BackboneConfig, image_shape: MapShape, classes: int) 
     _adapt_channels(trunk, image_shape[0])
     _prune(trunk, plan.paths)
     if weights is not None:
-        load_weights(trunk, weights, known_keys)
+        with secrets_hidden(config.weights):
+            load_weights(trunk, weights, known_keys)
     for name, parameter in trunk.named_parameters():
         fixed = config.freeze_depth == "all" or any(stage.owns(name) for stage in frozen)
         parameter.requires_grad_(not fixed)

@@ -15,6 +15,7 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from trainables.config.models import BackboneConfig, ModelConfig
+from trainables.config.references import expanded_path, secrets_hidden
 from trainables.errors import InputError
 from trainables.models.architectures import check_architecture
 
@@ -63,7 +64,7 @@ def locate_weights(config: BackboneConfig) -> WeightsFile | None:
     if name in offered:
         url: str = offered[name].url
         return WeightsFile(Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name, url)
-    path = Path(name).expanduser()
+    path = expanded_path(name)
     if not path.is_file():
         raise InputError(
             f"model.weights: {name!r} is neither a file nor weights that torchvision offers for {config.architecture} "
@@ -80,9 +81,10 @@ def fetch_weights(config: ModelConfig) -> None:
     """
     if isinstance(config, BackboneConfig):
         check_architecture(config.architecture)
-        weights = locate_weights(config)
-        if weights is not None:
-            _download(weights)
+        with secrets_hidden(config.weights):
+            weights = locate_weights(config)
+            if weights is not None:
+                _download(weights)
 
 
 def _download(weights: WeightsFile) -> None:

@@ -10,6 +10,7 @@ import pickle
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,10 @@ from typing import Any
 import torch
 
 from trainables.errors import InputError
-from trainables.safe_files import remove_file, writing_beside
+from trainables.permissions import file_mode, make_folder
+from trainables.safe_files import refuse_link, remove_file, writing_beside
 
 _LAST, _PREVIOUS, _BEST, _FROZEN = "last.pt", "previous.pt", "best.pt", "frozen.pt"
-
-_MODE = 0o666
-"""Who else may read a checkpoint is for the umask to say, as in the rest of a study's folder."""
 
 _UNREADABLE = (
     OSError,
@@ -62,8 +61,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         OSError: the disk does not take it.
         UnsafePathError: a link stands in its place.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with writing_beside(folder / _LAST, _MODE) as file:
+    make_folder(folder)
+    with writing_beside(folder / _LAST, file_mode(folder)) as file:
         torch.save(checkpoint.__dict__, file)
         file.flush()
         os.fsync(file.fileno())  # the new one is safe before the former loses its name
@@ -71,20 +70,34 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             os.replace(folder / _LAST, folder / _PREVIOUS)
 
 
-def load_checkpoint(folder: Path, trial_hash: str) -> Checkpoint | None:
-    """The newest checkpoint of this trial that reads back whole; None if there is none."""
+def load_checkpoint(
+    folder: Path, trial_hash: str, check: Callable[[Checkpoint], None] = lambda _: None
+) -> Checkpoint | None:
+    """The newest checkpoint of this trial that reads back whole; None if there is none.
+
+    Args:
+        folder: the trial's.
+        trial_hash: `TrialConfig.canonical_hash`.
+        check: raises ValueError for a checkpoint that cannot be this trial's, whatever its hash.
+
+    Raises:
+        UnsafePathError: a link stands in its place.
+    """
     for name in (_LAST, _PREVIOUS):
         path = folder / name
+        refuse_link(path)
         if not path.exists():
             continue
         try:
             checkpoint = Checkpoint(**_read(path))
+            if checkpoint.trial_hash != trial_hash:
+                continue
+            check(checkpoint)
         except (*_UNREADABLE, TypeError) as error:
             message = f"{path} does not read back ({error}); trying the one before"
             warnings.warn(message, CheckpointWarning, stacklevel=2)
             continue
-        if checkpoint.trial_hash == trial_hash:
-            return checkpoint
+        return checkpoint
     return None
 
 
@@ -94,7 +107,7 @@ def save_frozen(folder: Path, weights: dict[str, Any], shared: Path) -> None:
     Mostly they are far larger than all else. So the folder gets a link to `shared`, a file of the same weights; where
     that is gone or on another file system, or the trial was interrupted after it had got its link, a file of its own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     path = folder / _FROZEN
     try:
         os.link(shared, path)
@@ -104,7 +117,7 @@ def save_frozen(folder: Path, weights: dict[str, Any], shared: Path) -> None:
 
 def save_best(folder: Path, model: dict[str, Any]) -> None:
     """Write the weights of the best epoch so far; without those of `save_frozen`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _write(folder / _BEST, model)
 
 
@@ -123,11 +136,15 @@ def load_best(folder: Path) -> dict[str, Any]:
     return {**frozen, **_read_weights(folder / _BEST)}
 
 
-def _read_weights(path: Path) -> dict[str, Any]:
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    refuse_link(path)
     try:
-        return _read(path)
-    except _UNREADABLE as error:
+        weights = _read(path)
+        if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()):
+            raise ValueError("it holds other things than tensors by name")
+    except (*_UNREADABLE, AttributeError) as error:  # the last: not a mapping at all
         raise InputError(f"{path}: the best weights cannot be read ({error})") from error
+    return weights
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -148,5 +165,5 @@ def remove_resumable(folder: Path) -> None:
 
 def _write(path: Path, content: object) -> None:
     """Write beside `path`, down to the disk, then rename; a failure leaves nothing behind."""
-    with writing_beside(path, _MODE) as file:
+    with writing_beside(path, file_mode(path.parent)) as file:
         torch.save(content, file)

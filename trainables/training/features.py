@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from trainables.config import AugmentationConfig, TrialConfig
 from trainables.config.models import BackboneConfig
+from trainables.config.references import secrets_hidden
 from trainables.data.batches import iterate_batches
 from trainables.data.cache_folder import DamagedEntryError, cache_directory, check_once, open_entry
 from trainables.data.dataset_split import digest
@@ -112,8 +113,9 @@ def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, c
     assert isinstance(config.model, BackboneConfig)
     rows, _ = torch.cat([data.train_indices, data.validation_indices]).sort()
     key = _key(classifier, config.model, data, compute)
-    entry = cache_directory(config.data) / "features" / f"{config.model.architecture}-{key[:24]}"
-    features = open_entry(entry, "the backbone's features", _load, partial(_build, classifier, data, rows, compute))
+    with secrets_hidden(config.data.cache_dir):
+        entry = cache_directory(config.data) / "features" / f"{config.model.architecture}-{key[:24]}"
+        features = open_entry(entry, "the backbone's features", _load, partial(_build, classifier, data, rows, compute))
     return Task(
         module=classifier.body.head,
         inputs=features,

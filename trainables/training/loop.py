@@ -27,6 +27,7 @@ from trainables.training.checkpoint import (
     save_checkpoint,
     save_frozen,
 )
+from trainables.training.checkpoint_check import require_fit
 from trainables.training.device import Compute, choose_compute
 from trainables.training.evaluation import evaluate
 from trainables.training.features import has_fixed_features, head_task, image_task
@@ -237,7 +238,10 @@ class _Run:
         )
 
     def _restore(self, folder: Path) -> None:
-        checkpoint = load_checkpoint(folder, self._hash)
+        max_epochs = self._config.training.max_epochs
+        checkpoint = load_checkpoint(
+            folder, self._hash, lambda found: require_fit(found, self._model, self._optimizer, max_epochs)
+        )
         if checkpoint is None:
             return
         self._model.load_state_dict(checkpoint.model)

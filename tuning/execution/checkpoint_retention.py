@@ -1,10 +1,10 @@
 """Which checkpoints stay on disk: those of running trials, of the best few finished ones and the best trade-offs."""
 
-import shutil
 from collections.abc import Sequence
 
 from search_spaces.schema import StudyConfig
 from trainables.errors import InputError
+from trainables.safe_files import remove_tree
 from trainables.training.checkpoint import has_best, remove_resumable
 from tuning.selection.pareto import Point, pareto
 from tuning.storage.journal import FINISHED, ChampionPicked, TrialProposed, TrialState, read_events
@@ -85,9 +85,7 @@ class Retention:
 
     def _delete(self, number: int) -> None:
         self._best.pop(number, None)
-        folder = self._folder.trial_checkpoints(number)
-        if folder.exists():
-            shutil.rmtree(folder)
+        remove_tree(self._folder.trial_checkpoints(number), self._folder.storage, missing_ok=True)
 
 
 def require_weights(folder: StudyFolder, record: StudyRecord, top: int) -> None:

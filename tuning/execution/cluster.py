@@ -12,6 +12,8 @@ from typing import Any
 
 from search_spaces.schema import ResourcesConfig
 from trainables.errors import InputError
+from trainables.permissions import file_mode
+from trainables.safe_files import remove_file, replace_file
 from tuning.execution.authentication import LOOPBACK, Mode, cluster_mode, fresh_token, on_loopback, ray_environment
 from tuning.execution.session_folder import session_folder
 from tuning.execution.signals import handlers_kept
@@ -215,7 +217,7 @@ def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
 
     word = uuid.uuid4().hex
     probe = shared.resolve() / f".probe-{word}"
-    probe.write_text(word)
+    replace_file(probe, word.encode(), file_mode(probe.parent))
 
     def reads(path: str) -> bool:
         return Path(path).exists() and Path(path).read_text() == word
@@ -228,7 +230,7 @@ def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
         ]
         blind = [node for node, sees in zip(node_ids, ray.get(answers), strict=True) if not sees]
     finally:
-        probe.unlink()
+        remove_file(probe, probe.parent)
     if blind:
         raise InputError(
             f"{len(blind)} of {len(node_ids)} nodes cannot read {shared}; a study over several nodes needs --storage "

@@ -1,8 +1,8 @@
 """Ray Tune runs the trials of a study, through its documented extension points alone."""
 
+import contextlib
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from ray.tune import TuneError
 
 from search_spaces.schema import StudyConfig
 from trainables.data.training_data import TrainingData
+from trainables.safe_files import remove_tree
 from trainables.trainable import TrialTrainable
 from tuning.execution.checkpoint_retention import Retention
 from tuning.execution.ray_callbacks import EarlyStopping, Stopper, TrialEvents
@@ -80,8 +81,10 @@ class Workers:
         handout = TrialHandout(assignment, self.recorder, proposer, past, retention)
         find_reason = _reason_to_stop(proposer, handout, deadline)
         stopper = Stopper(find_reason, self.interrupt, self.recorder, self.folder)
-        scratch = self.folder.path.resolve() / "ray"
-        shutil.rmtree(scratch, ignore_errors=True)  # what a driver that was killed left behind
+        storage = self.folder.storage.resolve()
+        scratch = storage / self.folder.name / "ray"
+        with contextlib.suppress(OSError):  # left by a driver that was killed, whose workers may still write there
+            remove_tree(scratch, storage, missing_ok=True)
         try:
             self._run(handout, EarlyStopping(scheduler, self.study.search.objective), stopper, scratch)
         except TuneError:
@@ -89,7 +92,7 @@ class Workers:
                 raise
         if self.recorder.failure is not None:
             raise self.recorder.failure
-        shutil.rmtree(scratch)
+        remove_tree(scratch, storage)
         if self.interrupt.is_set():
             return RunOutcome(interrupted=True, reason="interrupted")
         handout.stop_running(stopper.reason)

@@ -13,6 +13,7 @@ from trainables.errors import RecordError, StudyFailedError
 from trainables.safe_files import remove_tree
 from trainables.software import WorkerReport, own_software
 from trainables.trainable import Job
+from trainables.training.checkpoint_check import METRICS
 from tuning.execution.checkpoint_retention import Retention
 from tuning.search.proposer import Proposer
 from tuning.storage.journal import EpochEnded, TrialFinished, TrialState
@@ -26,8 +27,6 @@ MAX_WORKER_DEATHS = 3
 
 HOPELESS_FAILURES = 5
 """A study whose first trials, this many, all fail for the same reason is ended: the rest would only burn budget."""
-
-_METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
 
 
 @dataclass(frozen=True)
@@ -191,7 +190,7 @@ class TrialHandout(Searcher):
         trial.is_saved = result["weights_saved"]
         if result["epoch"] <= trial.epochs:
             return
-        metrics = {name: result[name] for name in _METRICS}
+        metrics = {name: result[name] for name in METRICS}
         self._recorder.record(
             EpochEnded(
                 number=trial.number,

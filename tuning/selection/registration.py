@@ -5,6 +5,7 @@ import torch
 
 from trainables.config import TrialConfig
 from trainables.data.training_data import TrainingData
+from trainables.errors import InputError
 from trainables.models.classifier import Classifier
 from trainables.training.checkpoint import load_best
 from trainables.training.loop import build_classifier
@@ -17,9 +18,19 @@ _EXAMPLE_IMAGES = 2
 
 
 def load_classifier(folder: StudyFolder, number: int, config: TrialConfig, data: TrainingData) -> Classifier:
-    """The classifier of a trial with its best epoch's weights, in evaluation mode, on the CPU."""
+    """The classifier of a trial with its best epoch's weights, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: the weights are missing, damaged, or another network's.
+    """
     classifier = build_classifier(config, data)
-    classifier.load_state_dict(load_best(folder.trial_checkpoints(number)))
+    best = folder.trial_checkpoints(number)
+    try:
+        classifier.load_state_dict(load_best(best))
+    except RuntimeError as error:  # other names or shapes
+        raise InputError(
+            f"the weights in {best} are not those of trial {number} ({error}); put its files back"
+        ) from error
     return classifier.eval()
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from trainables.errors import InputError
+from tuning.storage.own_files import refuse_links
 from tuning.storage.paths import StudyFolder
 
 
@@ -19,11 +20,13 @@ def find_study(storage: Path, name: str) -> StudyFolder:
     """The folder of an existing study.
 
     Raises:
-        InputError: there is none of this name (the nearest are listed), or the folder of that name is no study's.
+        InputError: there is none of this name (the nearest are listed), or the folder of that name is no study's, or
+            there are links in it.
     """
     names = study_names(storage)
     folder = StudyFolder(storage, name)
     if name in names:
+        refuse_links(folder)
         return folder
     if name not in ("", ".", "..") and folder.path.exists():
         raise InputError(f"{folder.path} is not a study of this program: it holds no {folder.journal.name}")
@@ -38,6 +41,7 @@ def require_free_name(storage: Path, name: str) -> None:
     """
     _require_writable(storage)
     folder = StudyFolder(storage, name)
+    refuse_links(folder)
     if folder.journal.exists():
         raise InputError(
             f"the name {name!r} is already in use in {storage}; go on with that study by `tune-cli resume {name}`, or "

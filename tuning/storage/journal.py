@@ -17,14 +17,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from trainables.config.base import Config
-from tuning.storage.journal_lines import (
-    FORMAT,
-    JournalError,
-    Position,
-    header,
-    numbered,
-    read_lines,
-)
+from trainables.permissions import make_folder
+from tuning.storage.journal_lines import FORMAT, JournalError, Position, header, numbered, read_lines
+from tuning.storage.own_files import open_to_append
 
 TrialState = Literal["proposed", "running", "completed", "stopped", "failed", "infeasible"]
 """`completed`: reached its last epoch. `stopped`: ended early by the scheduler or the budget. `infeasible`: cannot be
@@ -201,9 +196,9 @@ class Journal:
             JournalError: it is damaged.
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         # Unbuffered: a buffer would keep what a full disk refused and write it later.
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # lives as long as the study; closed in close()
+        self._file = open_to_append(path)
         try:
             self._position = journal_end(path) if position is None else position
             if self._position.offset < path.stat().st_size:

@@ -18,6 +18,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from trainables.errors import InputError
+from tuning.storage.own_files import open_to_read
 
 FORMAT = 2
 
@@ -99,7 +100,7 @@ def read_lines(path: Path, start: Position) -> Iterator[Line]:
         JournalError: a line is damaged.
     """
     position = start
-    with open(path, "rb") as file:
+    with open_to_read(path) as file:
         file.seek(start.offset)
         for text in file:
             if not text.endswith(b"\n"):

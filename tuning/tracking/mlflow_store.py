@@ -2,6 +2,9 @@
 
 import logging
 import os
+import re
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +40,8 @@ from torch import nn
 
 import trainables
 from trainables.errors import TuneError
+from trainables.permissions import file_mode, make_folder
+from trainables.safe_files import refuse_link, writing_beside
 from tuning.tracking.state import masked
 from tuning.tracking.translator import STUDY_TAG, TRIAL_TAG, Point, RunStatus
 
@@ -88,6 +93,8 @@ class Store:
     def _client(self) -> Iterator[mlflow.MlflowClient]:
         try:
             yield mlflow.MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        except TuneError:
+            raise
         except MlflowException as error:
             raise TrackingError(self._in_one_line(error), refused=error.error_code in _REFUSALS) from error
         except Exception as error:  # MLflow lets errors of requests, SQLAlchemy and the file system through
@@ -114,7 +121,7 @@ class Store:
             found = client.get_experiment_by_name(name)
             if found is None:
                 try:
-                    return str(client.create_experiment(name, artifact_location))
+                    return _answered("experiment id", client.create_experiment(name, artifact_location))
                 except MlflowException as error:
                     # Another study may have created it in between.
                     found = client.get_experiment_by_name(name)
@@ -152,7 +159,7 @@ class Store:
         """Create a run and return its id."""
         with self._client() as client:
             run = client.create_run(experiment_id, start_time=_ms(started), tags=dict(tags), run_name=name)
-            return str(run.info.run_id)
+            return _answered("run id", run.info.run_id)
 
     def delete_run(self, run_id: str) -> None:
         """Delete a run (MLflow keeps it restorable)."""
@@ -186,7 +193,8 @@ class Store:
         """Id of the complete model that `run_id` logged, if there is one."""
         with self._client() as client:
             models = client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'")
-            return next((str(model.model_id) for model in models if str(model.status) == "READY"), None)
+            ready = (model.model_id for model in models if str(model.status) == "READY")
+            return next((_answered("model id", model_id) for model_id in ready), None)
 
     def log_model(self, experiment_id: str, run_id: str, name: str, params: Mapping[str, str], files: Path) -> str:
         """Upload the model that `save_model` wrote to `files` as an outcome of `run_id`; returns the model's id."""
@@ -194,14 +202,15 @@ class Store:
             model = client.create_logged_model(
                 experiment_id, name, run_id, params=dict(params), model_type="classifier"
             )
+            model_id = _answered("model id", model.model_id)
             description = Model.load(str(files))
-            description.model_id, description.run_id = model.model_id, run_id
+            description.model_id, description.run_id = model_id, run_id
             description.artifact_path = model.artifact_location
             description.save(str(files / "MLmodel"))
-            client.log_model_artifacts(model.model_id, str(files))
-            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-            client.finalize_logged_model(model.model_id, "READY")
-            return str(model.model_id)
+            client.log_model_artifacts(model_id, str(files))
+            client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+            client.finalize_logged_model(model_id, "READY")
+            return model_id
 
     def register(self, name: str, model_id: str, run_id: str, alias: str, tags: Mapping[str, str]) -> str:
         """Register a logged model as the next version of `name`, unless it is one, and point `alias` at it."""
@@ -215,25 +224,35 @@ class Store:
             if known is None:
                 known = client.create_model_version(name, source, run_id, dict(tags), model_id=model_id)
             client.set_registered_model_alias(name, alias, known.version)
-            return str(known.version)
+            return _answered("model version", known.version)
 
     def download(self, model: RegisteredModel, path: str, destination: Path) -> Path:
         """Fetch the file `path` of a registered model into the folder `destination`/VERSION.
 
-        An alias moves on; whoever was given the file before keeps what it was.
+        An alias moves on; whoever was given the file before keeps what it was. Whatever the server answers, nothing is
+        written outside that folder: the download goes elsewhere first, and one regular file is taken from there.
         """
         with self._client() as client:
             number = model.version
             if model.alias is not None:
-                number = str(client.get_model_version_by_alias(model.name, model.alias).version)
-            folder = destination / number
-            folder.mkdir(parents=True, exist_ok=True)
+                number = client.get_model_version_by_alias(model.name, model.alias).version
+            target = destination / _answered("model version", number) / Path(path).name
             # Not models:/NAME@ALIAS, which MLflow would look up at this process's default address.
-            source = client.get_model_version_download_uri(model.name, number)
-            local = mlflow.artifacts.download_artifacts(
-                f"{source}/{path}", dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri
-            )
-            return Path(local)
+            source = client.get_model_version_download_uri(model.name, str(number))
+            with tempfile.TemporaryDirectory() as temporary:
+                local = Path(
+                    mlflow.artifacts.download_artifacts(
+                        f"{source}/{path}", dst_path=temporary, tracking_uri=self.uri, registry_uri=self.uri
+                    )
+                )
+                if local.is_symlink() or not local.is_file():
+                    raise TrackingError(f"MLflow gave no file for {path} of {model.name}, version {number}")
+                for place in (destination.parent, destination, target.parent):
+                    refuse_link(place)
+                make_folder(target.parent)
+                with open(local, "rb") as content, writing_beside(target, file_mode(target.parent)) as file:
+                    shutil.copyfileobj(content, file)
+            return target
 
 
 def save_model(
@@ -260,12 +279,40 @@ def _active(experiment: Experiment) -> str:
             f"MLflow's experiment {experiment.name} was deleted; bring it back with "
             f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`",
         )
-    return str(experiment.experiment_id)
+    return _answered("experiment id", experiment.experiment_id)
 
 
 def _found(run: Any) -> FoundRun:
     number = run.data.tags.get(TRIAL_TAG)
-    return FoundRun(run.info.run_id, None if number is None else int(number), run.info.start_time)
+    return FoundRun(
+        _answered("run id", run.info.run_id),
+        None if number is None else int(_answered("trial number", number)),
+        run.info.start_time,
+    )
+
+
+_ANSWERS = {
+    "run id": re.compile(r"[0-9a-f]{32}"),
+    "experiment id": re.compile(r"[0-9]{1,32}"),
+    "model id": re.compile(r"m-[0-9a-f]{32}"),
+    "model version": re.compile(r"[0-9]{1,18}"),
+    "trial number": re.compile(r"[0-9]{1,18}"),
+}
+"""What MLflow gives out. It becomes part of paths and addresses here, so nothing else is taken from a server."""
+
+
+def _answered(what: str, value: object) -> str:
+    """The value, if it is of the kind that MLflow gives out.
+
+    Raises:
+        TrackingError: it is not.
+    """
+    text = str(value)
+    if _ANSWERS[what].fullmatch(text) is None:
+        raise TrackingError(
+            f"MLflow answered with the {what} {text[:80]!r}, which is none; is {what} from another server?"
+        )
+    return text
 
 
 def _ms(seconds: float) -> int:

@@ -1,6 +1,7 @@
 """Is MLflow there? Asked once, before anything expensive starts. A SQLite database that is not there is made."""
 
 import os
+import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from trainables.errors import InputError
+from trainables.permissions import file_mode, make_folder
+from trainables.safe_files import open_new, remove_file
 from tuning.tracking.mlflow_store import Store, TrackingError
 from tuning.tracking.state import masked
 
@@ -18,6 +21,8 @@ _ANSWER_SECONDS = 10.0
 """Within this a server has to answer before a study starts."""
 _CREATE_SECONDS = 60.0
 """Within this a new SQLite database is ready; 1.4 s on two idle cores."""
+ARTIFACTS = "mlartifacts"
+"""Folder of models and documents, beside a database."""
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
 
@@ -63,16 +68,20 @@ def ensure_database(uri: str) -> None:
     path = sqlite_file(uri)
     if path is None or path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.TemporaryDirectory() as temporary:
         built = Path(temporary) / "mlflow.db"
         Store(f"sqlite:///{built}").ping()
         # A copy, for this process goes on holding the one that was built, and closing that would drop our own locks.
-        arriving = path.with_name(f".{path.name}.{os.getpid()}")
-        shutil.copyfile(built, arriving)
-    with suppress(FileExistsError):  # another study was faster
-        os.link(arriving, path)
-    arriving.unlink()
+        arriving = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        try:
+            with open(built, "rb") as content, open_new(arriving, file_mode(path.parent)) as file:
+                shutil.copyfileobj(content, file)
+            with suppress(FileExistsError):  # another study was faster
+                os.link(arriving, path)
+        finally:
+            remove_file(arriving, path.parent, missing_ok=True)
+    make_folder(path.with_name(ARTIFACTS))  # private as the database is; MLflow would make it as the umask says
 
 
 def _ping_file(uri: str) -> None:

@@ -8,7 +8,7 @@ from tuning.storage.journal import read_events
 from tuning.storage.journal_lines import Position
 from tuning.storage.paths import StudyFolder
 from tuning.tracking.mlflow_store import FoundRun, Store, TrackingError
-from tuning.tracking.preflight import ensure_database, sqlite_file
+from tuning.tracking.preflight import ARTIFACTS, ensure_database, sqlite_file
 from tuning.tracking.provenance import source_tags
 from tuning.tracking.state import TrackingState, masked, read_state, write_state
 from tuning.tracking.translator import PARENT, STUDY_TAG, RunUpdate, Translator, child_tags
@@ -122,7 +122,7 @@ def artifact_location(uri: str, folder: StudyFolder) -> str | None:
         return None
     database = sqlite_file(uri)
     beside = folder.storage if database is None else database
-    return (beside.resolve().parent / "mlartifacts" / folder.name).as_uri()
+    return (beside.resolve().parent / ARTIFACTS / folder.name).as_uri()
 
 
 def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) -> dict[int, str]:

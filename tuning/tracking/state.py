@@ -3,16 +3,27 @@
 import os
 import re
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, ValidationError
 
 from trainables.config.base import Config
 from trainables.errors import InputError
+from trainables.permissions import file_mode
+from trainables.safe_files import replace_file
+from tuning.storage.own_files import read_small
 from tuning.storage.paths import StudyFolder
 
 _HIDDEN = "***"
 _SECRET_IN_QUERY = re.compile(r"(?i)((?:password|passwd|token|secret)[^=&]*=)[^&]*")
+
+
+_LARGEST_BYTES = 64 * 2**20
+"""Of `tracking.json`: room for half a million trials."""
+
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+"""As MLflow makes them. A run's id becomes part of addresses and paths."""
 
 
 class TrackingState(Config):
@@ -20,29 +31,31 @@ class TrackingState(Config):
 
     tracking_uri: str
     """Masked: a password is never written down."""
-    experiment_id: str
-    parent_run_id: str
-    offset: int = 0
+    experiment_id: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")]
+    parent_run_id: RunId
+    offset: int = Field(default=0, ge=0)
     """Journal bytes that MLflow has in full."""
-    runs: dict[int, str] = Field(default_factory=dict)
+    runs: dict[int, RunId] = Field(default_factory=dict)
     """Trial number to MLflow run."""
     documents: dict[str, str] = Field(default_factory=dict)
     """Path of each uploaded artifact to the SHA-256 of its text."""
 
 
 def read_state(folder: StudyFolder) -> TrackingState | None:
-    """Last saved state; None where there is none that can be read."""
+    """Last saved state; None where there is none that can be read.
+
+    Raises:
+        InputError: the file is a link, not a regular file, or far too large.
+    """
     try:
-        return TrackingState.model_validate_json(folder.tracking.read_bytes())
+        return TrackingState.model_validate_json(read_small(folder.tracking, _LARGEST_BYTES))
     except (FileNotFoundError, ValidationError):
         return None
 
 
 def write_state(folder: StudyFolder, state: TrackingState) -> None:
     """Replace the saved state atomically."""
-    temporary = folder.tracking.with_suffix(".json.new")
-    temporary.write_text(state.model_dump_json(indent=1) + "\n")
-    os.replace(temporary, folder.tracking)
+    replace_file(folder.tracking, f"{state.model_dump_json(indent=1)}\n".encode(), file_mode(folder.path))
 
 
 def read_run_ids(folder: StudyFolder) -> dict[int, str]:

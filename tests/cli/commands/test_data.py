@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -44,6 +45,40 @@ def test_info_names_what_is_unreadable_or_in_two_splits(tmp_path: Path, run_cli)
     assert "unreadable   1\n             train/ants/0.png: not an image of a known format\n" in finished.out
     assert "alike        1\n             train train/ants/2.png, test test/bees/3.png\n" in finished.out
     assert re.search(r"class +train 7 +validation 8 +test 8\nants +3 +4 +4\nbees +4 +4 +4\n", finished.out)
+
+
+def test_names_that_speak_to_the_terminal_are_shown(tmp_path: Path, run_cli) -> None:
+    draw = np.random.default_rng(0)
+    for name in (b"\x1b[31mred", "a\u202eb\nc".encode(), b"caf\xe9"):
+        folder = os.fsencode(tmp_path / "images" / "train") + b"/" + name
+        os.makedirs(folder)
+        for number in range(12):
+            with open(folder + (b"/\xff.png" if number == 0 else b"/%d.png" % number), "wb") as file:
+                Image.fromarray(draw.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(file, "png")
+        with open(folder + b"/\x1b]0;title\x07.png", "wb") as file:
+            file.write(b"no picture")
+    data = "{dataset: image_folder, root: images, image_size: 8, max_unreadable: 0.5}"
+    (tmp_path / "study.yaml").write_text(_STUDY.replace("{dataset: digits}", data))
+    finished = run_cli("data", "info", "study.yaml")
+    assert finished.code == 0, finished.err
+    assert set(finished.out + finished.err) <= set(map(chr, range(32, 127))) | {"\n"}
+    said = "train/\\x1b[31mred/\\x1b]0;title\\x07.png: not an image of a known format"
+    assert f"warning: left out {said}\n" in finished.err
+    assert f"             {said}\n" in finished.out
+    for name in ("\\x1b[31mred", "a\\u202eb\\nc", "caf\\udce9"):
+        assert re.search(rf"^{re.escape(name)} +\d+ +\d+ +\d+$", finished.out, re.MULTILINE)
+
+
+def test_keys_and_arguments_that_speak_to_the_terminal_are_shown(tmp_path: Path, run_cli) -> None:
+    (tmp_path / "study.yaml").write_text(_STUDY + '"\\e]0;title\\a": 1\n')
+    finished = run_cli("plan", "study.yaml")
+    assert finished.code == 2
+    assert "\\x1b]0;title\\x07" in finished.err
+    named = run_cli("plan", "\x1b[31m.yaml")
+    assert named.code == 2
+    assert "the argument '\\x1b[31m.yaml' holds control characters" in named.err
+    for said in (finished, named):
+        assert not set(said.out + said.err) & {"\x1b", "\x07", "\u202e"}
 
 
 def test_prepare_says_what_is_ready(tmp_path: Path, run_cli) -> None:

@@ -117,3 +117,25 @@ def test_a_first_line_cut_short_belongs_to_a_study_that_has_not_begun(study: Stu
     finished = run_cli("results", "digits-cnn")
     assert finished.code == 2
     assert "has not begun" in finished.err
+
+
+def test_reasons_that_speak_to_the_terminal_are_shown(tmp_path, events, run_cli) -> None:
+    hostile = "\x1b[2Jcleared\x07 \u202e"
+    told = [events.opened(), *events.trial(0, [0.5], "completed"), *events.trial(1, [], "failed", hostile)]
+    folder = events.write(tmp_path / "studies", told)
+    folder.manifest.write_text('{"splits": {"validation": {"images": "many"}}}')
+    for arguments in (("results", "digits-cnn"), ("results", "digits-cnn", "--json"), ("status",)):
+        finished = run_cli(*arguments)
+        assert finished.code == 0
+        assert not set(finished.out + finished.err) & {"\x1b", "\x07", "\u202e"}
+    assert "\\x1b[2Jcleared" in run_cli("results", "digits-cnn").out
+    assert "splits.json is not understood: no interval" in run_cli("results", "digits-cnn").out
+
+
+@pytest.mark.parametrize("content", ["", "[", "[]", "null", "{}", '{"splits": 1}', "[" * 100_000])
+def test_a_manifest_that_is_not_understood(study, run_cli, content: str) -> None:
+    study.manifest.write_text(content)
+    finished = run_cli("results", "digits-cnn")
+    assert finished.code == 0
+    assert "champion: trial 2" in finished.out
+    assert "splits.json is not understood" in finished.out

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli import main as command
+from tuning.storage.paths import StudyFolder
 
 _GOOD = """\
 name: small
@@ -270,3 +271,18 @@ def test_a_stopped_study_exits_130_and_says_how_to_go_on(tmp_path: Path, run_cli
     assert driver.returncode == 130
     assert "tune-cli resume small" in said
     assert "interrupted" in run_cli("status", "small").out
+
+
+@pytest.mark.parametrize("name", ["splits.json", "ray", "checkpoints", "tracking.json", "driver.lock"])
+def test_a_study_with_a_link_in_it_is_refused_and_its_target_stays(
+    tmp_path: Path, study: StudyFolder, run_cli, name: str
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (study.path / name).symlink_to(precious)
+    for subcommand in ("resume", "results", "status", "stop", "test", "sync"):
+        finished = run_cli(subcommand, "digits-cnn")
+        assert finished.code == 2, finished.err
+        assert f"{study.path.relative_to(tmp_path) / name} is a link to {precious}" in finished.err
+    assert "is a link to" in run_cli("status").out
+    assert precious.read_text() == "precious"

@@ -80,6 +80,27 @@ def test_a_driver_on_another_machine_is_not_signalled(study: StudyFolder, run_cl
     assert f"process {os.getpid()} on elsewhere" in finished.err
 
 
+def test_no_process_is_stopped_that_does_not_hold_the_lock(study: StudyFolder, run_cli) -> None:
+    with (
+        open(study.lock, "wb") as lock,
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(json.dumps({"pid": other.pid, "host": socket.gethostname(), "since": 0.0}).encode())
+        lock.flush()
+        named = run_cli("stop", "digits-cnn")
+        lock.truncate(5)
+        damaged = run_cli("stop", "digits-cnn")
+        status = run_cli("status", "digits-cnn")
+        assert other.poll() is None
+        other.communicate(b"\n")
+    assert other.returncode == 0
+    assert (named.code, damaged.code, status.code) == (2, 2, 0)
+    assert f"names process {other.pid}, which does not have that file open" in named.err
+    assert "the file is damaged" in damaged.err
+    assert "its lock file is not understood" in status.out
+
+
 def test_there_is_nothing_to_stop_in_a_finished_study(study, run_cli) -> None:
     finished = run_cli("stop", "digits-cnn")
     assert finished.code == 0

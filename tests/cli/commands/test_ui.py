@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cli import main as command
@@ -34,9 +36,11 @@ def test_mlflow_serves_this_machine_only(
     returned: int, code: int, tmp_path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[list[str]] = []
+    environments: list[dict[str, str]] = []
 
     def run(command: list[str], check: bool, env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
         started.append(command)
+        environments.append(env)
         return subprocess.CompletedProcess(command, returned)
 
     with socket.socket() as probe:
@@ -49,28 +53,56 @@ def test_mlflow_serves_this_machine_only(
         command.main()
     assert exit_.value.code == code
     assert started[0][started[0].index("--host") + 1] == "127.0.0.1"
-    assert started[0][started[0].index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert environments[0]["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{tmp_path / 'mlflow.db'}"
     assert f"http://127.0.0.1:{port}" in capsys.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_browser_is_answered(tmp_path: Path) -> None:
+def test_a_browser_is_answered_and_no_command_line_has_the_password(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "cli", "ui", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL)
+    # SQLite passes over what it does not know: a database that needs no server and has a password in its address.
+    address = f"sqlite:///file:{tmp_path / 'mlflow.db'}?password=hunter2&uri=true"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": address}
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seen: set[str] = set()
     try:
         deadline = time.monotonic() + 120
         while True:
+            seen |= _command_lines(process.pid)
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as page:
                     assert b"MLflow" in page.read()
-                return
+                break
             except OSError:
                 assert process.poll() is None
                 assert time.monotonic() < deadline
-                time.sleep(0.5)
+                time.sleep(0.05)
+        seen |= _command_lines(process.pid)
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=30)
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+    assert any("uvicorn" in line for line in seen)
+    assert not any("hunter2" in line for line in seen)
+    assert "hunter2" not in output
+    assert (tmp_path / "mlflow.db").exists()
+
+
+def _command_lines(session: int) -> set[str]:
+    """Of all processes of a session, as everybody on the machine can read them."""
+    lines = set()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            if os.getsid(process.pid) == session:
+                lines.add(" ".join(process.cmdline()))
+    return lines

@@ -2,10 +2,12 @@ import io
 import time
 
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
 from cli.display.live import LiveTable
+from cli.display.output import console
 from cli.display.progress import StudyProgress
+from tuning.storage.journal import TrialStarted
 
 
 def _console(width: int, height: int = 40) -> Console:
@@ -100,3 +102,21 @@ def test_a_drawing_costs_milliseconds_with_thousands_of_trials_behind_it(events)
     for _ in range(10):
         _drawn(live, console)
     assert (time.process_time() - began) / 10 < 0.05
+
+
+def test_what_others_wrote_does_not_move_the_cursor(events) -> None:
+    screen = console(io.StringIO())
+    screen.size = ConsoleDimensions(80, 40)
+    hostile = "\x1b[2J\x1b]0;title\x07\u202e"
+    live = LiveTable(StudyProgress(), screen)
+    proposed = events.proposed(0)
+    params = proposed.params | {"model.activation": hostile}
+    for event in (events.opened(), proposed.model_copy(update={"params": params}), TrialStarted(number=0)):
+        live.event(event)
+    live.phase(f"reading {hostile}")
+    live.progress(f"decoding {hostile}", 1, 2)
+    live.warning(f"left out {hostile}")
+    text = _drawn(live, screen)
+    assert not set(text) & {"\x1b", "\x07", "\u202e"}
+    assert text.count("\\x1b[2J") == 4
+    assert max(map(len, text.splitlines())) <= 80

@@ -1,5 +1,8 @@
+import shutil
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +12,7 @@ from trainables.config.objective import Objective
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import DivergedError, InfeasibleError
 from trainables.training import loop
-from trainables.training.checkpoint import load_best
+from trainables.training.checkpoint import CheckpointWarning, load_best
 from trainables.training.loop import Metrics, build_classifier, train
 
 
@@ -73,6 +76,67 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     assert _numbers(resumed) == _numbers(whole)
     weights, again = load_best(tmp_path / "whole"), load_best(tmp_path / "parts")
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+Change = Callable[[dict[str, Any]], None]
+"""A change to a checkpoint that leaves it readable, its hash as it was."""
+
+
+def _to(path: str, value: Callable[[Any], Any]) -> Change:
+    *way, last = (int(key) if key.lstrip("-").isdecimal() else key for key in path.split("/"))
+
+    def change(content: dict[str, Any]) -> None:
+        target: Any = content
+        for key in way:
+            target = target[key]
+        target[last] = value(target[last])
+
+    return change
+
+
+_CHANGES: dict[str, Change] = {
+    "history is text": _to("history", lambda _: "three epochs"),
+    "history is empty": _to("history", lambda _: []),
+    "history is too long": _to("history", lambda history: history * 5),
+    "an epoch is a number": _to("history/0", lambda _: 3),
+    "an epoch lacks a metric": _to("history/0", lambda epoch: {"val_loss": epoch["val_loss"]}),
+    "a metric is text": _to("history/0/val_accuracy", lambda _: "1.0"),
+    "a metric is a tensor": _to("history/0/val_loss", lambda _: torch.zeros(3)),
+    "a metric is not a number": _to("history/0/val_loss", lambda _: float("nan")),
+    "an accuracy above 1": _to("history/-1/val_accuracy", lambda _: 99.5),
+    "no weights": _to("model", lambda _: {}),
+    "weights are a list": _to("model", lambda _: [1, 2]),
+    "a weight of another shape": _to("model", lambda model: {key: torch.zeros(1) for key in model}),
+    "a weight of another type": _to("model", lambda model: {key: value.double() for key, value in model.items()}),
+    "optimizer is text": _to("optimizer", lambda _: "adamw"),
+    "optimizer of another size": _to("optimizer/param_groups", lambda groups: groups * 2),
+    "optimizer with another decay": _to("optimizer/param_groups/0/weight_decay", lambda _: 7.0),
+    "optimizer's state is text": _to("optimizer/state", lambda state: dict.fromkeys(state, "text")),
+    "random states are missing": _to("random_states", lambda _: {}),
+    "a random state is short": _to("random_states/batches", lambda _: torch.zeros(3, dtype=torch.uint8)),
+    "a random state is text": _to("random_states/torch", lambda _: "random"),
+}
+
+
+@pytest.fixture(scope="module")
+def interrupted(data_config: DataConfig, data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trial's folder after two of four epochs."""
+    folder = tmp_path_factory.mktemp("interrupted")
+    list(islice(train(_trial(data_config), data, folder=folder), 2))
+    return folder
+
+
+@pytest.mark.parametrize("change", _CHANGES.values(), ids=_CHANGES.keys())
+def test_a_checkpoint_that_is_strange_gives_way_to_the_one_before(
+    data_config: DataConfig, data: TrainingData, interrupted: Path, tmp_path: Path, change: Change
+) -> None:
+    shutil.copytree(interrupted, tmp_path / "trial")
+    content = torch.load(tmp_path / "trial" / "last.pt", weights_only=True)
+    change(content)
+    torch.save(content, tmp_path / "trial" / "last.pt")
+    with pytest.warns(CheckpointWarning, match=r"last\.pt does not read back"):
+        resumed = list(train(_trial(data_config), data, folder=tmp_path / "trial"))
+    assert _numbers(resumed) == _numbers(list(train(_trial(data_config), data)))
 
 
 def test_a_finished_trial_is_read_back_and_not_trained_again(

@@ -16,7 +16,8 @@ from tuning.tracking.preflight import check_reachable, sqlite_file
 def test_a_new_database_is_made_with_its_folders(tmp_path):
     path = tmp_path / "some" / "where" / "mlflow.db"
     check_reachable(f"sqlite:///{path}")
-    assert [file.name for file in path.parent.iterdir()] == ["mlflow.db"]
+    modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    assert modes == {"mlartifacts": 0o700, "mlflow.db": 0o600}
     assert MlflowClient(f"sqlite:///{path}").search_experiments()[0].name == "Default"
 
 

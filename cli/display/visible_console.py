@@ -1,0 +1,17 @@
+"""Rich's console with other people's escape sequences made visible; rich's own come later and stay."""
+
+from collections.abc import Iterable
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from cli.display.output import visible
+
+
+class VisibleConsole(Console):
+    """Writes every text through `cli.display.output.visible`."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as `Console` does; control segments are rich's own and have no text of others."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
