@@ -1,9 +1,11 @@
 """Nothing outside its root is deleted or written, whatever links lie about."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+import trainables
 from trainables.errors import UnsafePathError
 from trainables.safe_files import open_new, remove_file, remove_tree, replace_file, writing_beside
 
@@ -90,3 +92,11 @@ def test_a_link_at_the_target_is_refused(root: Path, outside: Path) -> None:
             open_new(root / name)
     assert (outside / "precious").read_text() == "precious"
     assert not (root / "gone").exists()
+
+
+def test_the_workers_code_deletes_in_no_other_way() -> None:
+    """A new `rmtree` or `unlink` is a way past the checks above."""
+    package = Path(trainables.__file__).parent
+    calls = re.compile(r"\b(rmtree|unlink|rmdir|os\.remove|removedirs)\(")
+    found = {path.name for path in package.rglob("*.py") if calls.search(path.read_text())}
+    assert found == {"safe_files.py", "cache_folder.py"}  # the latter's rmdir is of a folder it has just made

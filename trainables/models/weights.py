@@ -2,6 +2,8 @@
 
 import pickle
 import re
+import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,6 +143,8 @@ def read_state(path: Path) -> State:
     try:
         # The device is explicit because building on `meta` would otherwise turn into the default here.
         with torch.device("cpu"):
+            if zipfile.is_zipfile(path):  # files of torch before 1.6 are none, and have no checksums
+                check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"weights file {path} does not exist") from error
@@ -149,7 +153,7 @@ def read_state(path: Path) -> State:
             f"weights file {path} holds more than tensors, which could run code, or is not torch's at all; "
             "save `model.state_dict()` with torch.save"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except UNREADABLE_ARCHIVE as error:
         first_line = str(error).partition("\n")[0] or "it is empty or cut short"
         raise InputError(f"weights file {path} cannot be read: {first_line}") from error
     if not isinstance(content, Mapping):
@@ -161,6 +165,22 @@ def read_state(path: Path) -> State:
                 "save `model.state_dict()` alone"
             )
     return dict(content)
+
+
+UNREADABLE_ARCHIVE = (OSError, RuntimeError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What `check_archive` and `torch.load` raise on a file that is cut short or overwritten."""
+
+
+def check_archive(path: Path) -> None:
+    """Compare a file of `torch.save` with the checksums in it, which `torch.load` leaves aside.
+
+    Raises:
+        ValueError: a part is damaged; or another of `UNREADABLE_ARCHIVE`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"{damaged} in it is damaged")
 
 
 def _trunk_state(state: State) -> State:

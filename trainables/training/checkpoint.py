@@ -8,8 +8,6 @@ weights below it, and the others only what changes.
 import os
 import pickle
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +16,13 @@ from typing import Any
 import torch
 
 from trainables.errors import InputError
+from trainables.models.weights import UNREADABLE_ARCHIVE, check_archive
 from trainables.permissions import file_mode, make_folder
 from trainables.safe_files import refuse_link, remove_file, writing_beside
 
 _LAST, _PREVIOUS, _BEST, _FROZEN = "last.pt", "previous.pt", "best.pt", "frozen.pt"
 
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    pickle.UnpicklingError,
-    KeyError,
-    ValueError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What `zipfile` and `torch.load` raise on a file that is cut short or overwritten."""
+_UNREADABLE = (*UNREADABLE_ARCHIVE, pickle.UnpicklingError, KeyError)
 
 
 class CheckpointWarning(UserWarning):
@@ -148,11 +136,8 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What `_write` wrote. The archive's checksums are compared, which `torch.load` does not do."""
-    with zipfile.ZipFile(path) as archive:
-        damaged = archive.testzip()
-    if damaged is not None:
-        raise ValueError(f"{damaged} in it is damaged")
+    """What `_write` wrote, if it is still that."""
+    check_archive(path)
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return content
 

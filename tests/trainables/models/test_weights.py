@@ -1,5 +1,6 @@
 import hashlib
 import urllib.error
+from pathlib import Path
 
 import pytest
 import torch
@@ -232,3 +233,14 @@ def test_real_weights_of_200_classes_load(packed_data):
     torch.testing.assert_close(model.eval()(images), reference.eval()(images))
     with torch.device("meta"), pytest.raises(InputError, match="does not fit"):
         _build(weights, (3, 32, 32), architecture="resnet34")
+
+
+def test_a_flipped_bit_in_a_file_of_weights_is_noticed(tmp_path):
+    network = _squeezenet()
+    path = Path(_save(tmp_path, network.state_dict()))
+    content = bytearray(path.read_bytes())
+    content[content.index(network.features[0].weight.detach().numpy().tobytes())] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # says nothing
+    with pytest.raises(InputError, match=r"weights\.pth cannot be read: .* is damaged"):
+        _build(str(path))
