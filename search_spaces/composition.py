@@ -118,19 +118,21 @@ def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mappi
 
 
 def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Any]:
-    """What the trial would have been written as: the base's own fields and the values, not yet validated.
+    """The base and the values over it, not yet validated. Sections that no value touches are valid as they are.
 
-    Sections that no value touches are those of the base, valid as they are.
+    A section that keeps its variant keeps all fields of the base, defaults included: what a default is may change with
+    the version, and a study that is resumed must not. To another variant goes only what the file writes.
     """
     content: dict[str, Any] = {section: getattr(study, section) for section in _SECTIONS}
     for section in dict.fromkeys(path.partition(".")[0] for path in values):
-        written = content[section].model_dump(exclude_unset=True) if section in content else {}
-        if section in content and has_variants(section):
-            base_name = getattr(study, section).name
-            name = values.get(f"{section}.name", base_name)
-            written = written if name == base_name else _carried_over(section, name, written)
-            written = written | {"name": name}
-        content[section] = written
+        base = content.get(section)
+        name = values.get(f"{section}.name")
+        if base is None:
+            content[section] = {}
+        elif name is None or not has_variants(section) or name == base.name:
+            content[section] = base.model_dump()
+        else:
+            content[section] = _carried_over(section, name, base.model_dump(exclude_unset=True)) | {"name": name}
     for path, value in values.items():
         section, _, field = path.partition(".")
         content[section][field] = value

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
 from search_spaces.search_options import SchedulerConfig, SearcherConfig, StageConfig
-from trainables.config import Config, TrialConfig
+from trainables.config import Config, TrialConfig, TrialSections
 from trainables.config.base import MAX_LAYERS, MAX_PARAMETERS, Count, Name, Number, Seconds, Seed, TotalEpochs
 from trainables.config.objective import Objective
 
@@ -175,8 +175,8 @@ class ResourcesConfig(Config):
     """Upper limit of trials at once."""
 
 
-class StudyConfig(TrialConfig):
-    """One study file: a trial's base configuration and what to vary in it."""
+class StudyConfig(TrialSections):
+    """One study file: the sections of a base configuration, and what to vary in it. A study is not a trial."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     """Letters, digits, `.`, `_`, `-`; the folder and the MLflow names are made of it."""
@@ -187,3 +187,8 @@ class StudyConfig(TrialConfig):
         min_length=1, max_length=MAX_PARAMETERS, examples=["model.filters: {choices: [16, 32]}"]
     )
     """Path of a base field, for example `model.filters`, to what it may be."""
+
+    @property
+    def base(self) -> TrialConfig:
+        """The base configuration: the trial that sets none of the space's parameters."""
+        return TrialConfig.model_construct(**{name: getattr(self, name) for name in TrialConfig.model_fields})

@@ -69,7 +69,7 @@ def prepare(config: StudyConfig, folder: StudyFolder, locations: StudyLocations,
         if stage.data not in images:
             images[stage.data] = prepare_training_data(stage.data, observer.progress)
         feasibility = feasibility_on(images[stage.data])
-        feasibility.require(stage)
+        feasibility.require(stage.base)
         fetch_and_check(stage, feasibility)
     check_reachable(tracking_uri)  # last, since it makes the database where there is none
     data = images[config.data]

@@ -7,7 +7,7 @@ from trainables.config.models import ModelConfig
 from trainables.config.optimizer import OptimizerConfig
 from trainables.config.schedule import ScheduleConfig
 from trainables.config.training import TrainingConfig
-from trainables.config.trial import TrialConfig
+from trainables.config.trial import TrialConfig, TrialSections
 
 __all__ = [
     "AugmentationConfig",
@@ -18,4 +18,5 @@ __all__ = [
     "ScheduleConfig",
     "TrainingConfig",
     "TrialConfig",
+    "TrialSections",
 ]

@@ -15,8 +15,8 @@ _NOT_IN_HASH = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"c
 """Fields that change where or how safely a trial runs, not what it learns."""
 
 
-class TrialConfig(Config):
-    """Everything that decides what one trial learns."""
+class TrialSections(Config):
+    """The sections of a trial's configuration, which a study file has too: there they are the base of all trials."""
 
     data: DataConfig
     model: ModelConfig = CnnConfig()
@@ -24,6 +24,10 @@ class TrialConfig(Config):
     schedule: ScheduleConfig = ConstantConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     training: TrainingConfig = TrainingConfig()
+
+
+class TrialConfig(TrialSections):
+    """Everything that decides what one trial learns."""
 
     def canonical_hash(self, data_fingerprint: str) -> str:
         """SHA-256 hex digest, equal for configurations that train the same thing on the same data.

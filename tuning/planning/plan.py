@@ -166,7 +166,7 @@ def make_plan(
     configurations = _draw(space, samples, size)
     feasibility = Feasibility(image_shape, classes)
     measured = list(_measured(study, feasibility, configurations))
-    default = _measure_config(feasibility, study, space.values_of(study), "default")
+    default = _measure_config(feasibility, study.base, space.values_of(study.base), "default")
     feasible = sorted((one for one in measured if one.infeasible is None), key=lambda one: one.parameters or 0)
     reasons = Counter(one.infeasible for one in measured if one.infeasible is not None)
     largest = max(one.parameters or 0 for one in [default, *feasible])
