@@ -131,8 +131,8 @@ class SearchConfig(Config):
     warm_start: Name | None = None
     """Name of another study on the same images, in the same storage: the searcher learns from its trials, too."""
     stages: Annotated[tuple[StageConfig, ...], Field(max_length=20)] = ()
-    """Rounds, each with its own parameters and budget, each from where the one before left off. `trials`,
-    `total_epochs` and `patience` are then the rounds' own; `time_budget` and `target` are the whole study's."""
+    """Stages, each with its own parameters and budget, each from where the one before left off. `trials`,
+    `total_epochs` and `patience` are then the stages' own; `time_budget` and `target` are the whole study's."""
     seed: Seed = 0
     keep_checkpoints: Count = 3
     """Checkpoints of this many best trials stay on disk; with `second_objective`, those of all best trade-offs, too."""
@@ -149,7 +149,7 @@ class SearchConfig(Config):
 
     @property
     def trials_in_all(self) -> int:
-        """Trials of all rounds together."""
+        """Trials of all stages together."""
         return sum(stage.trials for stage in self.stages) or self.trials
 
 

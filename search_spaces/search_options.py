@@ -110,10 +110,10 @@ SchedulerConfig = Annotated[
 
 
 class StageConfig(Config):
-    """One round of a staged search: some parameters vary, the others are as the rounds before left them."""
+    """One stage of a staged search: some parameters vary, the others are as the stages before left them."""
 
     parameters: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_PARAMETERS)]
-    """Paths of `space` that vary in this round."""
+    """Paths of `space` that vary in this stage."""
     trials: Count
     """Trials to train, counted as in `search.trials`."""
     searcher: SearcherConfig | None = None
@@ -121,16 +121,16 @@ class StageConfig(Config):
     scheduler: SchedulerConfig | None = None
     """What to stop early; default `search.scheduler`."""
     total_epochs: TotalEpochs | None = None
-    """Epochs that the round's trials together may train."""
+    """Epochs that the stage's trials together may train."""
     patience: Count | None = None
-    """The round ends after this many finished trials without a better one."""
+    """The stage ends after this many finished trials without a better one."""
     max_epochs: Epochs | None = None
     """Epochs of a trial; default `training.max_epochs`."""
     train_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    """Share of the training images used, for a cheap round; default `data.train_fraction`."""
+    """Share of the training images used, for a cheap stage; default `data.train_fraction`."""
     image_size: Pixels | None = None
-    """Pixels, for a cheap round; default `data.image_size`."""
+    """Pixels, for a cheap stage; default `data.image_size`."""
     top: Count = 1
-    """How many of the round's best decide what comes after it. Its best values are fixed for all later rounds that do
-    not vary them again. A later round that does searches the whole range if this is 1, else around the best `top`
+    """How many of the stage's best decide what comes after it. Its best values are fixed for all later stages that do
+    not vary them again. A later stage that does searches the whole range if this is 1, else around the best `top`
     trials: among their choices, or from the nearest value tried below theirs to the nearest above."""

@@ -17,7 +17,7 @@ from tuning.storage.paths import REGISTERED, StudyFolder
 
 _BUDGET = frozenset({"search.trials", "search.time_budget"})
 """More of them extends a study, without a question; less is what a study looks like that `resume` has extended. In a
-search by rounds, the trials of the last round stand for `search.trials`."""
+search by stages, the trials of the last stage stand for `search.trials`."""
 
 _ACCEPTABLE = frozenset(
     {
@@ -44,7 +44,7 @@ _REFUSED = {
     "search.second_objective": "the trials so far were proposed, and their weights kept, by the former one",
     "search.scheduler": "the trials so far were stopped by the former one",
     "search.seed": "the trials so far were drawn from the former one",
-    "search.stages": "the rounds so far rest on it",
+    "search.stages": "the stages so far rest on it",
     "data": "trials would see other images, or see them otherwise",
 }
 _TRAINED = "the trials so far were trained with what it was"
@@ -133,7 +133,7 @@ def _refusal_in_space(path: str, begun: StudyConfig, now: StudyConfig) -> str:
     """A range may be other than it was, and a parameter new: the searcher then leaves aside what lies outside."""
     former, new = begun.space.get(path), now.space.get(path)
     if begun.search.stages:
-        return "what the rounds so far have found best was found in the former one"
+        return "what the stages so far have found best was found in the former one"
     if path == "training.max_epochs":
         return "the epochs at which trials are compared follow from it"
     if new is None:

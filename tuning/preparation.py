@@ -41,9 +41,9 @@ class StudyContext:
     tracking_uri: str
     address: str | None
     data: TrainingData
-    """As the study file describes it; a round of a staged search may see fewer or smaller images."""
+    """As the study file describes it; a stage may see fewer or smaller images."""
     images: Mapping[DataConfig, TrainingData]
-    """Those of every round."""
+    """Those of every stage."""
     others: tuple[TrialRecord, ...]
     """Trials of the study that `search.warm_start` names."""
     observer: Observer

@@ -15,10 +15,10 @@ from tuning.execution.checkpoint_retention import require_weights
 from tuning.execution.runner import RunOutcome
 from tuning.execution.signals import stop_requests
 from tuning.preparation import StudyContext, StudyLocations, prepare, with_absolute_paths
-from tuning.rounds import run_trials
 from tuning.selection.confirmation import recommended
 from tuning.selection.registration import register_champion
 from tuning.selection.study_data import require_unchanged
+from tuning.stage_runner import run_trials
 from tuning.storage.catalog import find_study, require_free_name
 from tuning.storage.journal import StudyEnded, StudyOpened
 from tuning.storage.lock import study_lock
@@ -166,7 +166,7 @@ def _opening(study: StudyContext) -> StudyOpened:
 
 
 def _extended(config: StudyConfig, more_trials: int, more_seconds: float) -> StudyConfig:
-    """More trials are more of the last round, where there are several."""
+    """More trials are more of the last stage, where there are several."""
     search = config.search
     update: dict[str, object] = {"trials": search.trials + more_trials}
     if search.stages:

@@ -106,7 +106,7 @@ def _table(objective: str, ranked: "list[TrialResult]") -> "Table":
 
 
 def _stages(found: "StudyResults") -> "Table":
-    """The rounds of a staged search."""
+    """The stages of a staged search."""
     from rich.table import Table
 
     from cli.display import formatting

@@ -90,7 +90,7 @@ class StudyProgress:
         elif isinstance(event, TrialProposed):
             max_epochs = event.config.get("training", {}).get("max_epochs", 0)
             confirms = event.source == "confirm"
-            if event.config.get("data") != self._data:  # a round on other images: its accuracies are no rivals
+            if event.config.get("data") != self._data:  # a stage on other images: its accuracies are no rivals
                 self._data, self._finished_leader = event.config.get("data"), None
             self.open[event.number] = OpenTrial(event.number, event.params, max_epochs, confirms)
             self.counts["proposed"] += 1

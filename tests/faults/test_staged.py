@@ -1,4 +1,4 @@
-"""A staged search whose driver is killed in every round comes to the same end as an undisturbed one."""
+"""A staged search whose driver is killed in every stage comes to the same end as an undisturbed one."""
 
 from pathlib import Path
 

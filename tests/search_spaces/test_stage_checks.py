@@ -34,7 +34,7 @@ def problems(tmp_path: Path, search: str) -> list[str]:
         ),
         (
             "  stages:\n    - {parameters: [model.filters], trials: 2}\n",
-            "5: space.model.dropout: varies in no round; name it in one of search.stages, or set it in the base",
+            "5: space.model.dropout: varies in no stage; name it in one of search.stages, or set it in the base",
         ),
         (
             f"  stages:\n    - {{{BOTH}, trials: 0}}\n",
@@ -42,15 +42,15 @@ def problems(tmp_path: Path, search: str) -> list[str]:
         ),
         (
             f"  stages:\n    - {{{BOTH}, trials: 2, top: 3}}\n",
-            "8: search.stages[0].top: 3 is more than the round's trials, 2",
+            "8: search.stages[0].top: 3 is more than the stage's trials, 2",
         ),
         (
             f"  trials: 9\n  stages:\n    - {{{BOTH}, trials: 2}}\n",
-            "7: search.trials: each round has its own; give it in search.stages",
+            "7: search.trials: each stage has its own; give it in search.stages",
         ),
         (
             f"  second_objective: macs\n  stages:\n    - {{{BOTH}, trials: 2}}\n",
-            "8: search.stages: a round hands on its best trial, and with two objectives there is no best; "
+            "8: search.stages: a stage hands on its best trial, and with two objectives there is no best; "
             "leave one of the two out",
         ),
         (

@@ -123,9 +123,9 @@ def test_one_refused_change_keeps_the_others_from_being_taken_over() -> None:
 
 def test_the_last_round_s_trials_are_budget_and_all_else_of_rounds_is_not() -> None:
     def staged(first: int, last: int, filters: list[int]) -> StudyConfig:
-        rounds = [{"parameters": ["model.filters"], "trials": first}, {"parameters": ["model.blocks"], "trials": last}]
+        stages = [{"parameters": ["model.filters"], "trials": first}, {"parameters": ["model.blocks"], "trials": last}]
         space = {"model.filters": {"choices": filters}, "model.blocks": {"choices": [1, 2]}}
-        return _study(search={"stages": rounds}, space=space)
+        return _study(search={"stages": stages}, space=space)
 
     begun = staged(3, 4, [8, 16])
     extended = _resumed(begun, staged(3, 9, [8, 16]))
@@ -133,7 +133,7 @@ def test_the_last_round_s_trials_are_budget_and_all_else_of_rounds_is_not() -> N
     assert _resumed(extended, begun) == extended
     assert _resumed(extended, begun, accept_changes=True) == begun
     for now in (staged(5, 4, [8, 16]), staged(3, 4, [8, 16, 32])):
-        with pytest.raises(InputError, match="refused: .*the rounds so far"):
+        with pytest.raises(InputError, match="refused: .*the stages so far"):
             _resumed(begun, now, accept_changes=True)
 
 

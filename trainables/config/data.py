@@ -30,7 +30,7 @@ class DataConfig(Config):
     split_seed: Seed = 0
     """Seed of the splits; the trial's own seed does not touch them."""
     train_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the remaining training images used, stratified: a cheaper round of a staged search."""
+    """Share of the remaining training images used, stratified: a cheaper stage of a staged search."""
     normalization: Literal["dataset", "imagenet", "none"] = "dataset"
     """Mean and standard deviation by channel: of the training images, ImageNet's (pre-trained weights), or 0 and 1."""
     max_unreadable: Fraction = 0.01

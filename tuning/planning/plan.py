@@ -111,7 +111,7 @@ class PlannedTime(Config):
 
 
 class PlannedStage(Config):
-    """One round of a staged search."""
+    """One stage of a staged search."""
 
     stage: int
     """Counted from 1."""
@@ -144,7 +144,7 @@ class Plan(Config):
     checkpoint_bytes: int
     """Disk that checkpoints take at most, if every trial were the largest one measured."""
     stages: tuple[PlannedStage, ...] = ()
-    """Rounds of a staged search; what stands above is then of all of them together."""
+    """Stages of a staged search; what stands above is then of all of them together."""
     time: PlannedTime | None = None
     """Only if asked for: it takes training to find out."""
 

@@ -1,4 +1,4 @@
-"""What a whole study would do: the plan of its search, or those of its rounds, added up."""
+"""What a whole study would do: the plan of its search, or those of its stages, added up."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from tuning.storage.observer import Observer
 
 
 def plan_study(study: StudyConfig, observer: Observer | None = None) -> Plan:
-    """Plan a study; a round as if those before it left everything as the study file has it.
+    """Plan a study; a stage as if those before it left everything as the study file has it.
 
     Args:
         study: the study.
@@ -106,7 +106,7 @@ def _cardinality(plans: Sequence[Plan]) -> int | Literal["continuous"]:
 
 
 def _samples(plans: Sequence[Plan]) -> tuple[PlannedTrial, ...]:
-    """The default, the smallest and largest of any round, and one drawn from each."""
+    """The default, the smallest and largest of any stage, and one drawn from each."""
     every = [trial for plan in plans for trial in plan.samples]
     smallest = [trial for trial in every if trial.kind == "smallest"]
     largest = [trial for trial in every if trial.kind == "largest"]
@@ -131,7 +131,7 @@ def _epochs(plans: Sequence[Plan]) -> PlannedEpochs:
 
 
 def _time(times: Sequence[PlannedTime]) -> PlannedTime | None:
-    """One after the other; the last round's images are those on which the best are confirmed."""
+    """One after the other; the last stage's images are those on which the best are confirmed."""
     if not times:
         return None
     last = times[-1]

@@ -67,9 +67,9 @@ class Search:
             check: whether a configuration can be built.
             past: every trial so far; those unfinished count as running and are the caller's to continue.
             others: finished trials that are none of this search's (`tuning.search.warm_start`) to learn from besides.
-            earlier: trials of the study's rounds before this one: what they trained is not trained again.
-            stage: the round that trials are written down for.
-            whole: the study whose round this is; its parameters that do not vary here are written down, too.
+            earlier: trials of the study's stages before this one: what they trained is not trained again.
+            stage: the stage that trials are written down for.
+            whole: the study whose stage this is; its parameters that do not vary here are written down, too.
         """
         self._study = study
         self._stage = stage

@@ -1,4 +1,4 @@
-"""Staged search: each round as a study of its own, made of the study file and what the rounds before it found."""
+"""Staged search: each stage as a study of its own, made of the study file and what the stages before it found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,21 +15,21 @@ _Config = TypeVar("_Config", bound=Config)
 
 @dataclass(frozen=True)
 class Stage:
-    """One round; a search without stages is a single one."""
+    """One stage; a search without stages is a single one."""
 
     index: int
     """Counted from 0."""
     count: int
     study: StudyConfig
-    """What the round alone searches: the others' parameters fixed, its own budget, its own images. No stages."""
+    """What the stage alone searches: the others' parameters fixed, its own budget, its own images. No stages."""
     past: tuple[TrialRecord, ...]
-    """The round's own trials so far, `params` without those that other rounds vary."""
+    """The stage's own trials so far, `params` without those that other stages vary."""
     earlier: tuple[TrialRecord, ...]
-    """Trials of the rounds before it."""
+    """Trials of the stages before it."""
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial so far, be it the one of an earlier round that this one started from; None without any."""
+        """The best trial so far, be it the one of an earlier stage that this one started from; None without any."""
         return next(iter(_ranked(self)), None)
 
     def __str__(self) -> str:
@@ -37,14 +37,14 @@ class Stage:
 
 
 def stage_count(study: StudyConfig) -> int:
-    """Rounds of the study's search; 1 without `search.stages`."""
+    """Stages of the study's search; 1 without `search.stages`."""
     return max(1, len(study.search.stages))
 
 
 def make_stage(study: StudyConfig, index: int, trials: Sequence[TrialRecord] = ()) -> Stage:
-    """The round `index` after these trials of the study.
+    """The stage `index` after these trials of the study.
 
-    A round before it that has no result yet leaves everything as it is in the study file: what `plan` shows.
+    A stage before it that has no result yet leaves everything as it is in the study file: what `plan` shows.
     """
     searched = [trial for trial in trials if trial.source != "confirm"]
     if not study.search.stages:
@@ -64,7 +64,7 @@ def _round(base: StudyConfig, index: int, searched: Sequence[TrialRecord]) -> St
 
 
 def _study_of(base: StudyConfig, index: int) -> StudyConfig:
-    """The round's own study, given the base that the rounds before it have made."""
+    """The stage's own study, given the base that the stages before it have made."""
     stage = base.search.stages[index]
     data = _set(base.data, train_fraction=stage.train_fraction, image_size=stage.image_size)
     search = base.search.model_copy(
@@ -77,7 +77,7 @@ def _study_of(base: StudyConfig, index: int) -> StudyConfig:
             "patience": stage.patience,
             "first": base.search.first if index == 0 else (),
             "warm_start": base.search.warm_start if index == 0 else None,
-            # One seed would draw the same quantiles in every round.
+            # One seed would draw the same quantiles in every stage.
             "seed": (base.search.seed + index) % (MAX_SEED + 1),
             # On other images another accuracy can be reached.
             "target": base.search.target if data == base.data else None,
@@ -94,7 +94,7 @@ def _study_of(base: StudyConfig, index: int) -> StudyConfig:
 
 
 def _handed_on(base: StudyConfig, stage: Stage, top: int) -> StudyConfig:
-    """The base after the round: its best values fixed, its ranges narrowed to its best trials."""
+    """The base after the stage: its best values fixed, its ranges narrowed to its best trials."""
     best = stage.best
     if best is None or best not in stage.past:  # what it started from is still the best
         fixed: dict[str, Any] = {}
@@ -106,7 +106,7 @@ def _handed_on(base: StudyConfig, stage: Stage, top: int) -> StudyConfig:
 
 
 def _narrowed(base: StudyConfig, stage: Stage, top: int) -> dict[str, Parameter]:
-    """The round's parameters, each between the neighbours of what the best `top` trials have for it."""
+    """The stage's parameters, each between the neighbours of what the best `top` trials have for it."""
     ranked = rank_trials(stage.past, base.search.ranking)
     narrowed = {}
     for path, parameter in stage.study.space.items():
@@ -132,7 +132,7 @@ def _around(parameter: Parameter, good: list[Any], tried: list[Any]) -> Paramete
 
 
 def _ranked(stage: Stage) -> list[TrialRecord]:
-    """The round's trials and, if it was trained before, what the round started from: best first."""
+    """The stage's trials and, if it was trained before, what the stage started from: best first."""
     start = compose(stage.study, {})
     return rank_trials(
         [*(trial for trial in stage.earlier if trial.config == start), *stage.past], stage.study.search.ranking

@@ -42,7 +42,7 @@ class TrialResult(Config):
     run_id: str | None
     """MLflow child run; None until it is written there."""
     stage: int = 1
-    """Round of a staged search, counted from 1."""
+    """Stage of a staged search, counted from 1."""
     node: str | None = None
     """Name of the host that trained it, the last one if there were several; None before its first epoch."""
     versions: dict[str, str] = Field(default_factory=dict)
@@ -50,7 +50,7 @@ class TrialResult(Config):
 
 
 class StageResult(Config):
-    """One round of a staged search."""
+    """One stage of a staged search."""
 
     stage: int
     """Counted from 1."""
@@ -96,7 +96,7 @@ class StudyResults(Config):
     pareto: tuple[int, ...]
     """Numbers of the trials that no other beats in both objectives, smallest first; empty with one objective."""
     stages: tuple[StageResult, ...]
-    """Rounds that have begun; empty without `search.stages`. Only trials on the latest round's images are ranked."""
+    """Stages that have begun; empty without `search.stages`. Only trials on the latest stage's images are ranked."""
     confirmation: tuple[ConfirmedResult, ...]
     """Retrained trials by mean, the best first; empty where `confirm` was not asked for or is not done."""
     test: dict[str, Any] | None

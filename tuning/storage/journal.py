@@ -69,9 +69,9 @@ class TrialProposed(_Event):
     number: Number
     source: Literal["search", "first", "confirm"] = "search"
     stage: int = 0
-    """Round of a staged search, counted from 0."""
+    """Stage of a staged search, counted from 0."""
     params: dict[str, Any]
-    """Active parameters of the space: path to value; of a staged search those that its round does not vary, too."""
+    """Active parameters of the space: path to value; of a staged search those that its stage does not vary, too."""
     config: dict[str, Any]
     """The whole `TrialConfig`."""
     hash: str

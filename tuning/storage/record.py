@@ -28,7 +28,7 @@ class TrialRecord:
     reason: str = ""
     duration_s: float = 0.0
     stage: int = 0
-    """Round of a staged search, counted from 0."""
+    """Stage of a staged search, counted from 0."""
     host: str = ""
     """Where it was trained, the last node if there were several; empty as long as nobody knows."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class StudyRecord:
     def ranked(self) -> list[TrialRecord]:
         """`rank_trials` of the search's. Retrainings that confirm a trial are evidence for it, not rivals.
 
-        Rounds of a staged search may see fewer or smaller images. Only trials on the latest ones are comparable, and
+        Stages of a staged search may see fewer or smaller images. Only trials on the latest ones are comparable, and
         only these are ranked.
         """
         searched = rank_trials(

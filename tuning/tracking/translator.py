@@ -174,7 +174,7 @@ class Translator:
         }
         if self._study is not None and self._study.search.stages:
             update.tags["stage"] = str(event.stage + 1)
-        if event.config.get("data") != self._data:  # a round on other images, where another accuracy can be reached
+        if event.config.get("data") != self._data:  # a stage on other images, where another accuracy can be reached
             self._data, self._best = event.config.get("data"), None
         self._open[event.number] = _OpenTrial()
 

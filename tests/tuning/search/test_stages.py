@@ -1,4 +1,4 @@
-"""Staged search: what a round hands on to the next, and that rounds see what they should."""
+"""Staged search: what a stage hands on to the next, and that stages see what they should."""
 
 import zlib
 from collections.abc import Callable, Mapping
@@ -47,8 +47,8 @@ def feasible(config: TrialConfig) -> dict[str, int]:
     return {"parameters": 1}
 
 
-class Rounds:
-    """Runs round after round by formula and keeps the journal."""
+class StagedSearch:
+    """Runs stage after stage by formula and keeps the journal."""
 
     def __init__(self, study: StudyConfig, score: Score) -> None:
         self.study, self.score = study, score
@@ -85,53 +85,53 @@ def by_filters(config: TrialConfig) -> float:
     return {4: 0.1, 8: 0.6, 16: 0.8, 32: 0.7}[config.model.filters] - config.model.dropout / 10  # type: ignore[union-attr]  # a cnn
 
 
-def test_search_without_stages_is_one_round() -> None:
+def test_search_without_stages_is_one_stage() -> None:
     study = StudyConfig.model_validate({"name": "s", "data": {"dataset": "digits"}, "space": SPACE})
     stage = make_stage(study, 0)
     assert stage_count(study) == 1
     assert (stage.study, stage.past, stage.earlier) == (study, (), ())
 
 
-def test_best_of_a_round_is_fixed_for_the_next() -> None:
-    rounds = Rounds(
+def test_best_of_a_stage_is_fixed_for_the_next() -> None:
+    searched = StagedSearch(
         make_study(
             {"parameters": ["model.filters"], "searcher": "grid", "trials": 4},
             {"parameters": ["model.dropout"], "searcher": "grid", "trials": 10},
         ),
         by_filters,
     )
-    first, second = rounds.run(0), rounds.run(1)
+    first, second = searched.run(0), searched.run(1)
     assert [trial.number for trial in first + second] == list(range(4 + 5))  # dropout 0 with the best was trained
     assert {trial.stage for trial in first} == {0}
     assert {trial.stage for trial in second} == {1}
     assert {trial.config["model"]["filters"] for trial in second} == {16}
     assert all(trial.params["model.filters"] == 16 for trial in second)
     assert len({trial.hash for trial in first + second}) == 9
-    best = rounds.stage(1).best
-    assert best is not None  # of the first round: no dropout was better
+    best = searched.stage(1).best
+    assert best is not None  # of the first stage: no dropout was better
     assert best.params == {"model.filters": 16, "model.dropout": 0.0}
-    assert rounds.record.ranked[0] == best
+    assert searched.record.ranked[0] == best
 
 
-def test_round_that_finds_nothing_better_hands_on_what_it_started_from() -> None:
+def test_stage_that_finds_nothing_better_hands_on_what_it_started_from() -> None:
     stages = [{"parameters": [path], "searcher": "grid", "trials": 4} for path in ("model.filters", "model.dropout")]
-    rounds = Rounds(
+    searched = StagedSearch(
         make_study(*stages, {"parameters": ["optimizer.name"], "searcher": "grid", "trials": 2}), by_filters
     )
     for index in range(3):
-        rounds.run(index)
-    last = [trial for trial in rounds.record.trials if trial.stage == 2]
+        searched.run(index)
+    last = [trial for trial in searched.record.trials if trial.stage == 2]
     assert [(trial.config.model.filters, trial.config.model.dropout) for trial in last] == [(16, 0.0)]  # type: ignore[union-attr]  # a cnn
 
 
 def test_top_narrows_ranges_to_the_neighbours_of_the_best() -> None:
     stages = [COARSE | {"top": 2, "trials": 12}, {"parameters": [*COARSE["parameters"]], "trials": 5}]
-    rounds = Rounds(make_study(*stages), by_filters)
-    rounds.run(0)
-    record = rounds.record
+    searched = StagedSearch(make_study(*stages), by_filters)
+    searched.run(0)
+    record = searched.record
     best = record.ranked[:2]
-    narrow = rounds.stage(1).study.space
-    wide = rounds.stage(0).study.space
+    narrow = searched.stage(1).study.space
+    wide = searched.stage(0).study.space
     assert narrow["model.filters"].choices == [
         value for value in (4, 8, 16, 32) if value in [trial.params["model.filters"] for trial in best]
     ]
@@ -140,30 +140,30 @@ def test_top_narrows_ranges_to_the_neighbours_of_the_best() -> None:
     low, high = narrow["optimizer.learning_rate"].low, narrow["optimizer.learning_rate"].high
     assert low == max([rate for rate in rates if rate < min(good)], default=wide["optimizer.learning_rate"].low)
     assert high == min([rate for rate in rates if rate > max(good)], default=wide["optimizer.learning_rate"].high)
-    for trial in rounds.run(1):
+    for trial in searched.run(1):
         if trial.source == "search":
             assert low <= trial.params["optimizer.learning_rate"] <= high
 
 
-def test_rounds_on_other_images_are_no_rivals() -> None:
+def test_stages_on_other_images_are_no_rivals() -> None:
     small = {"parameters": ["model.filters"], "searcher": "grid", "trials": 4, "train_fraction": 0.25, "max_epochs": 2}
-    rounds = Rounds(
+    searched = StagedSearch(
         make_study(small, {"parameters": ["model.dropout"], "searcher": "grid", "trials": 3}),
         lambda config: by_filters(config) + (0.15 if config.data.train_fraction < 1.0 else 0.0),
     )
-    first = rounds.run(0)
+    first = searched.run(0)
     assert {(trial.config["data"]["train_fraction"], trial.config["training"]["max_epochs"]) for trial in first} == {
         (0.25, 2)
     }
-    assert rounds.record.ranked[0].number == rounds.stage(0).best.number  # type: ignore[union-attr]  # there is one
-    second = rounds.run(1)
-    assert [trial.number for trial in rounds.record.ranked] != []
-    assert {trial.number for trial in rounds.record.ranked} == {trial.number for trial in second}
+    assert searched.record.ranked[0].number == searched.stage(0).best.number  # type: ignore[union-attr]  # there is one
+    second = searched.run(1)
+    assert [trial.number for trial in searched.record.ranked] != []
+    assert {trial.number for trial in searched.record.ranked} == {trial.number for trial in second}
     assert {trial.config["data"]["train_fraction"] for trial in second} == {1.0}
     assert second[0].params == {"model.filters": 16, "model.dropout": 0.0}  # the best again, on all images
 
 
-def test_each_round_has_its_own_searcher_budget_and_chance() -> None:
+def test_each_stage_has_its_own_searcher_budget_and_chance() -> None:
     study = make_study(
         COARSE | {"scheduler": "median"},
         {"parameters": ["model.dropout"], "trials": 5, "total_epochs": 9, "patience": 3},
@@ -180,7 +180,7 @@ def test_each_round_has_its_own_searcher_budget_and_chance() -> None:
     assert study.search.trials_in_all == 13
 
 
-def test_grid_over_a_continuous_range_is_refused_by_the_round() -> None:
+def test_grid_over_a_continuous_range_is_refused_by_the_stage() -> None:
     study = make_study({"parameters": ["optimizer.learning_rate"], "searcher": "grid", "trials": 4})
     with pytest.raises(InputError, match=r"search.stages\[0\]: space.optimizer.learning_rate: a grid needs values"):
         check_search(study)
@@ -209,14 +209,14 @@ def _within(values: Mapping[str, Any], study: StudyConfig) -> bool:
 
 @settings(max_examples=40, deadline=None)
 @given(study=staged(), salt=st.integers(0, 2**16))
-def test_every_round_keeps_to_its_own_and_repeats_nothing(study: StudyConfig, salt: int) -> None:
+def test_every_stage_keeps_to_its_own_and_repeats_nothing(study: StudyConfig, salt: int) -> None:
     def score(config: TrialConfig) -> float:
         return zlib.crc32(f"{salt}{config.model_dump_json()}".encode()) / 2**32
 
-    rounds = Rounds(study, score)
+    searched = StagedSearch(study, score)
     for index in range(stage_count(study)):
-        base = rounds.stage(index).study
-        for trial in rounds.run(index):
+        base = searched.stage(index).study
+        for trial in searched.run(index):
             assert _within(trial.params, study) or trial.source == "first"
             if trial.source == "search":
                 assert _within({path: trial.params[path] for path in base.space if path in trial.params}, base)
@@ -226,6 +226,6 @@ def test_every_round_keeps_to_its_own_and_repeats_nothing(study: StudyConfig, sa
             for path, parameter in base.space.items():  # narrower, never wider
                 assert parameter.low is None or parameter.low >= study.space[path].low
                 assert parameter.high is None or parameter.high <= study.space[path].high
-        assert rounds.stage(index).study == base  # as an interrupted study would see it again
-    hashes = [trial.hash for trial in rounds.record.trials]
+        assert searched.stage(index).study == base  # as an interrupted study would see it again
+    hashes = [trial.hash for trial in searched.record.trials]
     assert len(hashes) == len(set(hashes))

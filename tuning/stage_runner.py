@@ -1,4 +1,4 @@
-"""A study's trials: the rounds of its search, one after another, then the retraining of the best."""
+"""A study's trials: the stages of its search, one after another, then the retraining of the best."""
 
 import threading
 import time
@@ -25,19 +25,19 @@ def run_trials(study: StudyContext, recorder: Recorder, interrupt: threading.Eve
         RecordError: the study's files cannot be written.
     """
     record = recorder.study()
-    round_ = _open_round(study, record, _current_round(record))
-    if round_.ended and round_.is_last and not trials_to_confirm(record):
-        return round_.ended
+    opened = _open_stage(study, record, _current_stage(record))
+    if opened.ended and opened.is_last and not trials_to_confirm(record):
+        return opened.ended
     study.observer.phase("starting workers")
     with connect(study.address, study.config.resources, study.folder.path, study.observer):
-        crew = StageRunner(study, recorder, interrupt, concurrent_trials(study.config.resources))
-        ended = crew.search()
-        return ended if ended.interrupted else crew.confirm() or ended
+        runner = StageRunner(study, recorder, interrupt, concurrent_trials(study.config.resources))
+        ended = runner.search()
+        return ended if ended.interrupted else runner.confirm() or ended
 
 
 @dataclass(frozen=True)
-class _Round:
-    """One round and its search, rebuilt from the record."""
+class _OpenStage:
+    """One stage and its search, rebuilt from the record."""
 
     stage: Stage
     search: Search
@@ -52,16 +52,16 @@ class _Round:
 
     @property
     def is_last(self) -> bool:
-        """Whether no round follows."""
+        """Whether no stage follows."""
         return self.stage.index + 1 == self.stage.count or self.search.target_reached
 
 
-def _current_round(record: StudyRecord) -> int:
-    """The round that has begun last: those before it are over."""
+def _current_stage(record: StudyRecord) -> int:
+    """The stage that has begun last: those before it are over."""
     return max((trial.stage for trial in record.trials if trial.source != "confirm"), default=0)
 
 
-def _open_round(study: StudyContext, record: StudyRecord, index: int) -> _Round:
+def _open_stage(study: StudyContext, record: StudyRecord, index: int) -> _OpenStage:
     stage = make_stage(study.config, index, record.trials)
     search = Search(
         stage.study,
@@ -73,12 +73,12 @@ def _open_round(study: StudyContext, record: StudyRecord, index: int) -> _Round:
         stage=index,
         whole=study.config if stage.count > 1 else None,
     )
-    return _Round(stage, search)
+    return _OpenStage(stage, search)
 
 
 @dataclass(frozen=True)
 class StageRunner:
-    """The workers at the service of round after round."""
+    """The workers at the service of stage after stage."""
 
     study: StudyContext
     recorder: Recorder
@@ -89,17 +89,17 @@ class StageRunner:
         """Run what is left of the search."""
         record = self.recorder.study()
         deadline = _deadline(self.study, record)
-        for index in range(_current_round(record), stage_count(self.study.config)):
-            round_ = _open_round(self.study, self.recorder.study(), index)
-            ended = round_.ended or self._run(round_, deadline)
-            if round_.stage.count > 1:
-                ended = replace(ended, reason=f"{round_.stage}: {ended.reason}")
+        for index in range(_current_stage(record), stage_count(self.study.config)):
+            opened = _open_stage(self.study, self.recorder.study(), index)
+            ended = opened.ended or self._run(opened, deadline)
+            if opened.stage.count > 1:
+                ended = replace(ended, reason=f"{opened.stage}: {ended.reason}")
             is_spent = deadline is not None and time.monotonic() >= deadline
-            if ended.interrupted or is_spent or round_.is_last:
+            if ended.interrupted or is_spent or opened.is_last:
                 break
             self._close(index, ended)
             if make_stage(self.study.config, index, self.recorder.study().trials).best is None:
-                break  # the next round would have nothing to start from
+                break  # the next stage would have nothing to start from
         return ended
 
     def confirm(self) -> RunOutcome | None:
@@ -116,12 +116,12 @@ class StageRunner:
         )
         return ended if ended.interrupted else None
 
-    def _run(self, round_: _Round, deadline: float | None) -> RunOutcome:
-        stage, config = round_.stage, self.study.config
+    def _run(self, opened: _OpenStage, deadline: float | None) -> RunOutcome:
+        stage, config = opened.stage, self.study.config
         where = f", {stage}: {', '.join(stage.study.space)}" if stage.count > 1 else ""
         self.study.observer.phase(f"searching{where}")
         return self._workers(stage).run(
-            round_.search,
+            opened.search,
             make_scheduler(stage.study, stage.past),
             stage.past,
             # Any trial that may yet be confirmed as champion needs its weights.
@@ -143,7 +143,7 @@ class StageRunner:
         )
 
     def _close(self, index: int, ended: RunOutcome) -> None:
-        """Give up what the round's spent budget left unfinished: the next round starts from what is known now."""
+        """Give up what the stage's spent budget left unfinished: the next stage starts from what is known now."""
         for trial in make_stage(self.study.config, index, self.recorder.study().trials).past:
             if not trial.is_finished:
                 state: TrialState = "failed" if trial.epochs else "stopped"  # failed: its weights are not on disk
