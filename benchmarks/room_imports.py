@@ -47,7 +47,8 @@ def main() -> None:
         found = modules(commit)
         for package in PACKAGES:
             rooms = {room(module) for module in found if module.startswith(f"{package}.")}
-            print(f"{commit:12s} {package:11s} {len(rooms):3d} rooms, {len(ties(found, package)):4d} imports between them")
+            tied = len(ties(found, package))
+            print(f"{commit:12s} {package:11s} {len(rooms):3d} rooms, {tied:4d} imports between them")
 
 
 if __name__ == "__main__":
