@@ -52,8 +52,9 @@ class ValueChecker:
             return
         if has_variants(section):
             base_name = getattr(study, section).name
-            chosen = dict.fromkeys(context.get(f"{section}.name", base_name) for context in found)
-            names = [name for name in chosen if name in variants(section)]  # a wrong name is a problem of its own line
+            chosen = [context.get(f"{section}.name", base_name) for context in found]
+            # What is no name of a variant, or no text at all, is a problem of its own line.
+            names = dict.fromkeys(name for name in chosen if isinstance(name, str) and name in variants(section))
             lacking = [name for name in names if name not in owners(path)] if field != "name" else []
             if lacking:
                 yield _needs_when(study.space[path], path, lacking, [name for name in names if name not in lacking])

@@ -109,6 +109,11 @@ VALUES = [
     _range("infinity", "got inf", "optimizer.learning_rate", 0.1, float("inf")),
     _range("not a number", "got nan", "optimizer.learning_rate", 0.1, float("nan")),
     _choices("infinity in a list", "choices[0]: got [inf]", [[float("inf")]]),
+    _study(
+        "a list for a name",
+        "choices[0]: unknown name [8]; one of: adagrad",
+        {"optimizer.name": {"choices": [[8], "sgd"]}, "optimizer.momentum": {"choices": [0.9]}},
+    ),
     _model("50,000 layers", "more than 20,000 values", "fully_connected", hidden=[8] * 50_000),
     _model("257 layers", "model.hidden: has 257 entries; at most 256 are allowed", "fully_connected", hidden=[8] * 257),
     _model("a billion blocks", "got 1000000000.0; expected a whole number (1 to 256)", "cnn", blocks=1e9),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from search_spaces.schema import StudyConfig
 from search_spaces.search_options import CmaEsConfig, GpConfig, GridConfig, NoSchedulerConfig, RandomConfig
 from trainables.errors import InputError
+from tuning.search.grid import Grid
 from tuning.search.space import Space
 from tuning.search.stages import make_stage, stage_count
 
@@ -25,7 +26,8 @@ def _problems(study: StudyConfig) -> Iterator[str]:
     yield from _budget_problems(study)
     for index in range(stage_count(study)):
         stage = make_stage(study, index)
-        for problem in (*_searcher_problems(Space(stage.study)), *_round_problems(stage.study)):
+        space = Space(stage.study)
+        for problem in (*_searcher_problems(space), *_counting_problems(space), *_round_problems(stage.study)):
             yield f"search.stages[{index}]: {problem}" if study.search.stages else problem
 
 
@@ -40,6 +42,15 @@ def _searcher_problems(space: Space) -> Iterator[str]:
         case CmaEsConfig():
             yield from _conditional(space, "cma_es")
             yield from _not_numbers(space)
+
+
+def _counting_problems(space: Space) -> Iterator[str]:
+    """Whatever the searcher, a discrete space is counted once it has nothing new to propose: too late to say no."""
+    if space.is_discrete:
+        try:
+            Grid(space)
+        except InputError as error:
+            yield str(error)
 
 
 def _conditional(space: Space, searcher: str) -> Iterator[str]:

@@ -3,7 +3,16 @@ import torch
 from torch import nn
 
 from trainables.errors import InfeasibleError
-from trainables.models.layers import ACTIVATIONS, activation, convolution, convolved_shape, dense_layers, pooled_shape
+from trainables.models.layers import (
+    ACTIVATIONS,
+    activation,
+    conv2d,
+    convolution,
+    convolved_shape,
+    dense_layers,
+    linear,
+    pooled_shape,
+)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -42,3 +51,12 @@ def test_dense_layers_put_each_piece_where_it_belongs():
     hidden = ["Linear", "BatchNorm1d", "ReLU", "Dropout"]
     assert [type(layer).__name__ for layer in layers] == [*hidden, *hidden, "Dropout", "Linear"]
     assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.1, 0.1, 0.2]
+
+
+def test_layers_and_maps_that_fit_no_machine_are_infeasible_and_never_allocated():
+    with pytest.raises(InfeasibleError, match="from 200,000 to 100,000 has 20,000,000,000 weights"):
+        linear(200_000, 100_000)
+    with pytest.raises(InfeasibleError, match="1024x1024 convolution from 3 to 65,536 channels"):
+        conv2d(3, 65_536, 1_024)
+    with pytest.raises(InfeasibleError, match="here: no machine trains with a map of 65,536x8,192x8,192"):
+        convolved_shape((3, 8_192, 8_192), 65_536, 3, "same", "here")

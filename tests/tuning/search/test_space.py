@@ -2,10 +2,12 @@ from typing import Any
 
 import optuna
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config import TrialConfig
-from tuning.search.space import Space, make_domain
+from tuning.search.space import Space, Steps, make_domain
 
 
 def parameter(**content: Any) -> Parameter:
@@ -61,3 +63,23 @@ def test_values_of_a_configuration_are_those_of_the_parameters_that_exist_in_it(
     config = TrialConfig.model_validate(base)
     assert searched.values_of(config) == {"optimizer.name": "adamw", "model.convolutions": [8, 8]}
     assert searched.encode(searched.values_of(config)) == {"optimizer.name": 1, "model.convolutions": 1}
+
+
+@given(low=st.integers(-1000, 1000), step=st.integers(1, 1000), count=st.integers(1, 200), scale=st.integers(0, 8))
+def test_steps_are_those_that_decimals_make(low: int, step: int, count: int, scale: int) -> None:
+    steps = Steps(low / 10**scale, (low + step * (count - 1)) / 10**scale, step / 10**scale)
+    expected = [(low + step * index) / 10**scale for index in range(count)]
+    assert list(steps) == expected
+    assert [steps.index(value) for value in expected] == list(range(count))
+    assert expected[0] + step / 10**scale / 2 not in steps
+    assert expected[-1] + step / 10**scale not in steps
+    assert steps[1:3] == expected[1:3]
+    assert "0.1" not in steps
+
+
+def test_a_million_steps_are_not_listed() -> None:
+    domain = make_domain("model.dropout", parameter(low=0, high=0.5, step=5e-7))
+    assert domain.encode(0.25) == 500_000
+    assert len(domain.values or ()) == 1_000_001
+    with pytest.raises(ValueError, match="is not among the steps"):
+        Steps(0.0, 1.0, 0.1).index(0.15)

@@ -73,6 +73,12 @@ def test_the_best_few_are_retrained_with_the_same_fresh_seeds() -> None:
     assert len({trial.hash for trial in proposed}) == 20
 
 
+def test_fresh_seeds_begin_anew_after_the_largest() -> None:
+    study = make_study(training={"seed": 2**32 - 3})
+    proposed = trials_to_confirm(fold(searched(study, dict.fromkeys(range(1, 11), 0.9), 0.0, 0)))
+    assert [trial.config["training"]["seed"] for trial in proposed[:5]] == [2**32 - 2, 2**32 - 1, 0, 1, 2]
+
+
 def test_what_is_retrained_already_is_not_asked_for_again() -> None:
     study, truth = make_study(), {filters: 0.9 + filters / 1000 for filters in range(1, 11)}
     events = searched(study, truth, 0.0, 0)
