@@ -218,7 +218,7 @@ class Journal:
             line, position = header(position)
             lines.append(line)
         for event in events:
-            line, position = numbered(position, event.model_dump_json().encode())
+            line, position = numbered(position, event.model_dump_json(exclude=_unsaid(event)).encode())
             lines.append(line)
         try:
             _write_whole(self._file, b"".join(lines))
@@ -271,6 +271,11 @@ def parse_event(content: bytes, path: Path, end: Position) -> Event:
             f"{path}:{end.lines}: this line is no event of this version ({detail}). Written by a newer version of this "
             f"program, or damaged? Update the program, or see what `tune-cli repair {path.parent.name}` could save"
         ) from error
+
+
+def _unsaid(event: Event) -> set[str]:
+    """Fields to leave out: who trained is written once per worker, not with each epoch."""
+    return {"host", "versions"} if isinstance(event, EpochEnded | TrialFinished) and not event.host else set()
 
 
 def _write_whole(file: RawIOBase, content: bytes) -> None:
