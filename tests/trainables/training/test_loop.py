@@ -14,6 +14,7 @@ from trainables.errors import DivergedError, InfeasibleError
 from trainables.training import loop
 from trainables.training.checkpoint import CheckpointWarning, load_best
 from trainables.training.loop import Metrics, build_classifier, train
+from trainables.training.memory_limit import limit_memory
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +185,9 @@ def test_a_diverging_trial_ends_with_its_reason(data_config: DataConfig, data: T
 
 
 def test_out_of_memory_is_an_answer(data_config: DataConfig, data: TrainingData) -> None:
-    config = _trial(data_config, model={"name": "fully_connected", "hidden": [10**7, 10**7]})
+    config = _trial(data_config, model={"name": "fully_connected", "hidden": [16_384, 16_384]})
     with pytest.raises(InfeasibleError, match="out of memory"):
-        list(train(config, data))
+        list(limit_memory(train(config, data), 256 * 2**20))
 
 
 def test_a_configuration_that_cannot_be_built_is_infeasible(data_config: DataConfig, data: TrainingData) -> None:
