@@ -53,12 +53,12 @@ class _OpenStage:
     @property
     def is_last(self) -> bool:
         """Whether no stage follows."""
-        return self.stage.index + 1 == self.stage.count or self.search.target_reached
+        return self.stage.number == self.stage.count or self.search.target_reached
 
 
 def _current_stage(record: StudyRecord) -> int:
-    """The stage that has begun last: those before it are over."""
-    return max((trial.stage for trial in record.trials if trial.source != "confirm"), default=0)
+    """Index of the stage that has begun last: those before it are over."""
+    return max((trial.stage for trial in record.trials if trial.source != "confirm"), default=1) - 1
 
 
 def _open_stage(study: StudyContext, record: StudyRecord, index: int) -> _OpenStage:
@@ -70,8 +70,9 @@ def _open_stage(study: StudyContext, record: StudyRecord, index: int) -> _OpenSt
         stage.past,
         (*(study.others if index == 0 else ()), *compatible_trials(stage.study, stage.earlier)),
         earlier=stage.earlier,
-        stage=index,
+        stage=stage.number,
         whole=study.config if stage.count > 1 else None,
+        next_number=record.next_number,
     )
     return _OpenStage(stage, search)
 
@@ -110,7 +111,7 @@ class StageRunner:
         if confirming.finish_reason and all(trial.is_finished for trial in retrained):
             return None
         self.study.observer.phase("confirming the best trials with fresh seeds")
-        stage = make_stage(self.study.config, record.ranked[0].stage, record.trials)
+        stage = make_stage(self.study.config, record.ranked[0].stage - 1, record.trials)
         ended = self._workers(stage).run(
             confirming, never_stopping(stage.study), retrained, keep_checkpoints=0, deadline=None
         )

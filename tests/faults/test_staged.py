@@ -38,10 +38,10 @@ def test_driver_killed_in_every_round(tmp_path_factory: pytest.TempPathFactory) 
     undisturbed.run("run", "small.yaml")
     record = undisturbed.record()
     assert record.state == "finished"
-    assert {trial.stage for trial in record.trials} == {0, 1, 2}
-    assert {trial.config.data.train_fraction for trial in record.trials if trial.stage == 0} == {0.3}
+    assert {trial.stage for trial in record.trials} == {1, 2, 3}
+    assert {trial.config.data.train_fraction for trial in record.trials if trial.stage == 1} == {0.3}
     assert {trial.config.data.train_fraction for trial in record.ranked} == {1.0}
-    assert {trial.stage for trial in record.ranked} == {1, 2}
+    assert {trial.stage for trial in record.ranked} == {2, 3}
 
     workplace = prepared(tmp_path_factory.mktemp("disturbed"))
     for finished in (2, 5, 8):
@@ -53,5 +53,5 @@ def test_driver_killed_in_every_round(tmp_path_factory: pytest.TempPathFactory) 
     assert course(workplace.record()) == course(record)
     assert set(workplace.child_runs()) == {trial.number for trial in record.trials}
     tags = {number: run.data.tags["stage"] for number, run in workplace.child_runs().items()}
-    assert tags == {trial.number: str(trial.stage + 1) for trial in record.trials}
+    assert tags == {trial.number: str(trial.stage) for trial in record.trials}
     workplace.run("test", "small")

@@ -90,8 +90,7 @@ class Workers:
         except TuneError:
             if self.recorder.failure is None:
                 raise
-        if self.recorder.failure is not None:
-            raise self.recorder.failure
+        self.recorder.raise_failure()
         remove_tree(scratch, storage)
         if self.interrupt.is_set():
             return RunOutcome(interrupted=True, reason="interrupted")

@@ -56,8 +56,9 @@ class Search:
         others: Sequence[TrialRecord] = (),
         *,
         earlier: Sequence[TrialRecord] = (),
-        stage: int = 0,
+        stage: int = 1,
         whole: StudyConfig | None = None,
+        next_number: int = 0,
     ) -> None:
         """Take up a search.
 
@@ -82,7 +83,7 @@ class Search:
         self._budget = Budget(study.search)
         self._hashes = {trial.hash for trial in earlier}
         self._tried: set[str] = set()
-        self._next_number = max((trial.number + 1 for trial in earlier), default=0)
+        self._next_number = max((next_number, *(trial.number + 1 for trial in earlier)))
         self._proposals = 0
         self._sizes: dict[int, tuple[int, ...]] = {}
         self._infeasible_in_a_row: list[str] = []
@@ -137,7 +138,7 @@ class Search:
 
     def _remember(self, trial: TrialRecord) -> None:
         """Take over a trial of an earlier driver."""
-        self._next_number = trial.number + 1
+        self._next_number = max(self._next_number, trial.number + 1)
         self._hashes.add(trial.hash)
         if trial.source == "confirm":
             return

@@ -18,7 +18,7 @@ class Stage:
     """One stage; a search without stages is a single one."""
 
     index: int
-    """Counted from 0."""
+    """Place in `search.stages`, from 0."""
     count: int
     study: StudyConfig
     """What the stage alone searches: the others' parameters fixed, its own budget, its own images. No stages."""
@@ -28,12 +28,17 @@ class Stage:
     """Trials of the stages before it."""
 
     @property
+    def number(self) -> int:
+        """Counted from 1, as it is written down and shown."""
+        return self.index + 1
+
+    @property
     def best(self) -> TrialRecord | None:
         """The best trial so far, be it the one of an earlier stage that this one started from; None without any."""
         return next(iter(_ranked(self)), None)
 
     def __str__(self) -> str:
-        return f"stage {self.index + 1} of {self.count}"
+        return f"stage {self.number} of {self.count}"
 
 
 def stage_count(study: StudyConfig) -> int:
@@ -57,9 +62,9 @@ def make_stage(study: StudyConfig, index: int, trials: Sequence[TrialRecord] = (
 
 def _round(base: StudyConfig, index: int, searched: Sequence[TrialRecord]) -> Stage:
     study = _study_of(base, index)
-    own = [trial for trial in searched if trial.stage == index]
+    own = [trial for trial in searched if trial.stage == index + 1]
     past = [replace(trial, params=_only(study.space, trial.params)) for trial in own]
-    earlier = [trial for trial in searched if trial.stage < index]
+    earlier = [trial for trial in searched if trial.stage <= index]
     return Stage(index, len(base.search.stages), study, tuple(past), tuple(earlier))
 
 

@@ -92,7 +92,7 @@ def trials_to_confirm(record: StudyRecord) -> tuple[TrialProposed, ...]:
     without a scheduler.
     """
     known = {trial.hash for trial in record.trials}
-    number = max((trial.number for trial in record.trials), default=-1) + 1
+    number = record.next_number
     proposed: list[TrialProposed] = []
     for candidate in candidates(record):
         for seed in _fresh_seeds(record):

@@ -147,7 +147,7 @@ def _stage_results(record: StudyRecord) -> tuple[StageResult, ...]:
     stages = (make_stage(record.config, index, record.trials) for index in range(stage_count(record.config)))
     return tuple(
         StageResult(
-            stage=stage.index + 1,
+            stage=stage.number,
             parameters=tuple(stage.study.space),
             trials=len(stage.past),
             best=None if stage.best is None else stage.best.number,
@@ -189,7 +189,7 @@ def _trial_result(trial: TrialRecord, record: StudyRecord, run_id: str | None) -
         epochs=len(trial.epochs),
         duration_s=trial.duration_s,
         run_id=run_id,
-        stage=trial.stage + 1,
+        stage=trial.stage,
         node=trial.host or None,
         versions=trial.versions,
     )

@@ -15,16 +15,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from trainables.config.base import Config
 from trainables.permissions import make_folder
-from tuning.storage.journal_lines import FORMAT, JournalError, Position, header, numbered, read_lines
+from trainables.safe_files import sync_folder
+from tuning.storage.journal_lines import FORMAT, JournalError, Position, damaged, header, numbered, read_lines
 from tuning.storage.own_files import open_to_append
 
 TrialState = Literal["proposed", "running", "completed", "stopped", "failed", "infeasible"]
 """`completed`: reached its last epoch. `stopped`: ended early by the scheduler or the budget. `infeasible`: cannot be
 built or does not fit in memory."""
 
+FinalState = Literal["completed", "stopped", "failed", "infeasible"]
 FINISHED: frozenset[TrialState] = frozenset({"completed", "stopped", "failed", "infeasible"})
 
 
@@ -37,6 +40,8 @@ def _in_range(metrics: dict[str, float]) -> dict[str, float]:
     for name, value in metrics.items():
         if name.endswith("accuracy") and not 0.0 <= value <= 1.0:
             raise ValueError(f"{name} is {value}, which is not in [0, 1]")
+        if name.endswith("_seconds") and value < 0.0:
+            raise ValueError(f"{name} is {value}, which is negative")
     return metrics
 
 
@@ -68,8 +73,8 @@ class TrialProposed(_Event):
     event: Literal["trial_proposed"] = "trial_proposed"
     number: Number
     source: Literal["search", "first", "confirm"] = "search"
-    stage: int = 0
-    """Stage of a staged search, counted from 0."""
+    stage: Annotated[int, Field(ge=1)] = 1
+    """Stage of a staged search, counted from 1."""
     params: dict[str, Any]
     """Active parameters of the space: path to value; of a staged search those that its stage does not vary, too."""
     config: dict[str, Any]
@@ -112,7 +117,7 @@ class TrialFinished(_OnWorker):
 
     event: Literal["trial_finished"] = "trial_finished"
     number: Number
-    state: TrialState
+    state: FinalState
     reason: str = ""
     """Why it was stopped, failed or infeasible, in words."""
     duration_s: _Seconds = 0.0
@@ -145,13 +150,17 @@ class ChampionLogged(_Event):
 
 
 class JournalRepaired(_Event):
-    """Damaged lines of this journal were taken out."""
+    """Damaged lines of this journal were taken out (`tuning.storage.repair`)."""
 
     event: Literal["journal_repaired"] = "journal_repaired"
-    dropped: Annotated[int, Field(ge=1)]
-    """Lines."""
-    trials: tuple[Number, ...]
-    """Trials that were given up because a part of their record may be among those lines."""
+    dropped: Annotated[int, Field(ge=0)]
+    """Lines, with the event in each, that could not be saved."""
+    trials: tuple[Number, ...] = ()
+    """Trials a part of whose record is among those lines, or may be."""
+    lost: tuple[Number, ...] = ()
+    """Trials of which nothing is left."""
+    next_number: Number = 0
+    """Trials that are proposed from now on are numbered from here: no number is used twice, whatever was lost."""
     damaged: str
     """Name of the file, beside the journal, that is the journal as it was."""
     sha256: str
@@ -160,6 +169,8 @@ class JournalRepaired(_Event):
 
 class TestOpened(_Event):
     """The sealed test split was used."""
+
+    __test__ = False  # no test class, whatever pytest thinks of the name
 
     event: Literal["test_opened"] = "test_opened"
     number: Number
@@ -197,12 +208,15 @@ class Journal:
         """
         self.path = path
         make_folder(path.parent)
+        is_new = not path.exists()
         # Unbuffered: a buffer would keep what a full disk refused and write it later.
         self._file = open_to_append(path)
         try:
             self._position = journal_end(path) if position is None else position
             if self._position.offset < path.stat().st_size:
                 self._file.truncate(self._position.offset)
+            if is_new:
+                sync_folder(path.parent)
         except BaseException:
             self._file.close()
             raise
@@ -254,28 +268,52 @@ def read_events(path: Path, start: Position | None = None) -> Iterator[tuple[Eve
     """
     for line in read_lines(path, start or Position()):
         if line.content:
-            yield parse_event(line.content, path, line.end), line.end
+            yield _event_of(line.content, path, line.end), line.end
 
 
-def parse_event(content: bytes, path: Path, end: Position) -> Event:
-    """The event of a line.
+def parse_event(content: bytes, *, format_: int = FORMAT) -> Event:
+    """The event of a line's JSON.
 
     Raises:
-        JournalError: it is none of this version.
+        ValueError: it is none of this version.
     """
+    return _EVENT.validate_json(content) if format_ >= FORMAT else _EVENT.validate_python(_from_format_1(content))
+
+
+def problem_with(error: ValueError) -> str:
+    """What is wrong with a line's JSON or a part of it, without the value."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    detail = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, detail["loc"]))
+    return f"{where}: {detail['msg']}" if where else detail["msg"]
+
+
+def _event_of(content: bytes, path: Path, end: Position) -> Event:
     try:
-        return _EVENT.validate_json(content)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]["msg"]
+        return parse_event(content, format_=end.format)
+    except ValueError as error:
+        if end.format < FORMAT:
+            problem = f"it is no event of this version ({problem_with(error)})"
+            raise damaged(path, end.lines - 1, problem) from error
         raise JournalError(
-            f"{path}:{end.lines}: this line is no event of this version ({detail}). Written by a newer version of this "
-            f"program, or damaged? Update the program, or see what `tune-cli repair {path.parent.name}` could save"
+            f"{path}:{end.lines}: an event of another version of this program ({problem_with(error)}); its checksum is "
+            "right. Use the version that wrote it, or a newer one"
         ) from error
 
 
 def _unsaid(event: Event) -> set[str]:
     """Fields to leave out: who trained is written once per worker, not with each epoch."""
     return {"host", "versions"} if isinstance(event, EpochEnded | TrialFinished) and not event.host else set()
+
+
+def _from_format_1(content: bytes) -> object:
+    """In format 1 stages counted from 0."""
+    event = from_json(content)
+    if isinstance(event, dict) and event.get("event") == "trial_proposed":
+        stage = event.get("stage", 0)
+        event["stage"] = stage + 1 if isinstance(stage, int) else stage
+    return event
 
 
 def _write_whole(file: RawIOBase, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """A study and its trials as plain objects."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -27,8 +28,8 @@ class TrialRecord:
     """Metrics by epoch; index 0 is epoch 1."""
     reason: str = ""
     duration_s: float = 0.0
-    stage: int = 0
-    """Stage of a staged search, counted from 0."""
+    stage: int = 1
+    """Stage of a staged search, counted from 1."""
     host: str = ""
     """Where it was trained, the last node if there were several; empty as long as nobody knows."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -66,6 +67,30 @@ class StudyRecord:
     """Of the program that worked on it last."""
     repairs: tuple[JournalRepaired, ...] = ()
     """When damaged lines were taken out of its journal."""
+    unchecked_lines: int = 0
+    """Lines of the journal that carry no checksum: version 0.1 wrote them."""
+
+    @property
+    def next_number(self) -> int:
+        """Of the next trial: no number is used twice, not even that of a trial which the journal has lost."""
+        return max(
+            (*(trial.number + 1 for trial in self.trials), *(repair.next_number for repair in self.repairs)), default=0
+        )
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """Why some of the record cannot be relied on as the rest can, a sentence each; empty for a sound journal."""
+        caveats = [
+            f"the journal was repaired on {time.strftime('%Y-%m-%d', time.localtime(repair.time))}: {_lost(repair)}; "
+            f"the damaged one is kept as {repair.damaged}"
+            for repair in self.repairs
+        ]
+        if self.unchecked_lines:
+            caveats.append(
+                f"the first {self.unchecked_lines} lines of the journal were written by version 0.1, without "
+                "checksums: damage to them may go unnoticed"
+            )
+        return tuple(caveats)
 
     @property
     def ranked(self) -> list[TrialRecord]:
@@ -79,6 +104,15 @@ class StudyRecord:
         )
         latest = max(searched, key=lambda trial: trial.number, default=None)
         return [trial for trial in searched if latest is not None and trial.config.data == latest.config.data]
+
+
+def _lost(repair: JournalRepaired) -> str:
+    lost = [f"{repair.dropped} lines were lost"]
+    if repair.lost:
+        lost.append(f"trials {', '.join(map(str, repair.lost))} with all they had")
+    if repair.trials:
+        lost.append(f"a part of trials {', '.join(map(str, repair.trials))}")
+    return ", ".join(lost)
 
 
 def rank_trials(trials: Iterable[TrialRecord], objective: Objective) -> list[TrialRecord]:

@@ -48,6 +48,8 @@ class Recorder:
             StudyFailedError: the first failure, now or before; the journal is as it was before that.
         """
         if self.failure is None:
+            for event in events:
+                self._state.apply(event)  # first: what contradicts the record must never be in the journal
             try:
                 with writing(self._folder):
                     self._journal.append(*events)
@@ -56,7 +58,6 @@ class Recorder:
         if self.failure is not None:
             raise self.failure
         for event in events:
-            self._state.apply(event)
             self._observer.event(event)
             if isinstance(event, EpochEnded) and event.warning:
                 self._observer.warning(f"trial {event.number}, epoch {event.epoch}: {event.warning}")
@@ -69,6 +70,18 @@ class Recorder:
         """
         self.failure = self.failure or failure
         raise self.failure
+
+    def raise_failure(self) -> None:
+        """Raise the failure, if there was one. Unless the files cannot be written, events can be written again then.
+
+        Raises:
+            StudyFailedError: the first failure.
+        """
+        failure = self.failure
+        if not isinstance(failure, RecordError):
+            self.failure = None
+        if failure is not None:
+            raise failure
 
     def study(self) -> StudyRecord:
         """The study as of now."""

@@ -173,7 +173,7 @@ class Translator:
             "config_hash": event.hash,
         }
         if self._study is not None and self._study.search.stages:
-            update.tags["stage"] = str(event.stage + 1)
+            update.tags["stage"] = str(event.stage)
         if event.config.get("data") != self._data:  # a stage on other images, where another accuracy can be reached
             self._data, self._best = event.config.get("data"), None
         self._open[event.number] = _OpenTrial()

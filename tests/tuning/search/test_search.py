@@ -248,7 +248,8 @@ def test_a_trial_that_turns_out_infeasible_gives_its_place_back() -> None:
     driver = Driver(make_study(trials=2))
     driver.run()
     assert driver.search.finish_reason is not None
-    driver.events.append(TrialFinished(number=1, state="infeasible", reason="out of memory"))
+    before = [event for event in driver.events if not (isinstance(event, TrialFinished) and event.number == 1)]
+    driver.events = [*before, TrialFinished(number=1, state="infeasible", reason="out of memory")]
     resumed = Driver(driver.study, events=driver.events)
     assert len(resumed.run()) == 1
 

@@ -64,7 +64,9 @@ class StagedSearch:
 
     def run(self, index: int) -> list[TrialProposed]:
         stage, done = self.stage(index), []
-        search = Search(stage.study, "f", feasible, stage.past, earlier=stage.earlier, stage=index, whole=self.study)
+        search = Search(
+            stage.study, "f", feasible, stage.past, earlier=stage.earlier, stage=stage.number, whole=self.study
+        )
         while (proposal := search.ask()).trial is not None:
             trial = proposal.trial
             value = self.score(TrialConfig.model_validate(trial.config))
@@ -102,8 +104,8 @@ def test_best_of_a_stage_is_fixed_for_the_next() -> None:
     )
     first, second = searched.run(0), searched.run(1)
     assert [trial.number for trial in first + second] == list(range(4 + 5))  # dropout 0 with the best was trained
-    assert {trial.stage for trial in first} == {0}
-    assert {trial.stage for trial in second} == {1}
+    assert {trial.stage for trial in first} == {1}
+    assert {trial.stage for trial in second} == {2}
     assert {trial.config["model"]["filters"] for trial in second} == {16}
     assert all(trial.params["model.filters"] == 16 for trial in second)
     assert len({trial.hash for trial in first + second}) == 9
@@ -120,7 +122,7 @@ def test_stage_that_finds_nothing_better_hands_on_what_it_started_from() -> None
     )
     for index in range(3):
         searched.run(index)
-    last = [trial for trial in searched.record.trials if trial.stage == 2]
+    last = [trial for trial in searched.record.trials if trial.stage == 3]
     assert [(trial.config.model.filters, trial.config.model.dropout) for trial in last] == [(16, 0.0)]  # type: ignore[union-attr]  # a cnn
 
 

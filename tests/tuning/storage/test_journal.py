@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainables.errors import InputError
-from tuning.storage.journal import EpochEnded, Journal, TrialFinished, TrialStarted, read_events
+from tuning.storage.journal import EpochEnded, Journal, TrialFinished, TrialProposed, TrialStarted, read_events
+from tuning.storage.journal_lines import Position, header, numbered
 
 _events = st.one_of(
     st.builds(TrialStarted, number=st.integers(0, 99), time=st.floats(0, 2e9)),
@@ -62,8 +64,47 @@ def test_reading_can_go_on_from_an_offset(tmp_path: Path) -> None:
     assert [event for event, _ in read_events(journal.path, offset)] == [second]
 
 
-def test_a_line_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_unknown_event_of_format_1_is_damage_or_another_version(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text('{"event": "from_the_future", "time": 1.0}\n')
-    with pytest.raises(InputError, match=r"journal\.jsonl.*newer version"):
+    with pytest.raises(InputError, match=r"journal\.jsonl:1: .* no event of this version"):
+        list(read_events(path))
+
+
+def test_an_unknown_event_with_its_checksum_is_of_another_version(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    first, position = header(Position())
+    path.write_bytes(first + numbered(position, b'{"event":"from_the_future","time":1.0}')[0])
+    with pytest.raises(InputError, match=r"journal\.jsonl:2: an event of another version"):
+        list(read_events(path))
+
+
+def test_a_newer_format_is_refused_by_both_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(numbered(Position(), b'{"journal":3}')[0])
+    with pytest.raises(InputError, match=r"format 3 of a newer version.*up to 2"):
+        list(read_events(path))
+
+
+def test_stages_of_format_1_count_from_0(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    fields = {"event": "trial_proposed", "number": 0, "params": {}, "config": {}, "hash": ""}
+    lines = [fields | {"time": 1.0}, fields | {"time": 1.0, "stage": 1}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [event.stage for event, _ in read_events(path) if isinstance(event, TrialProposed)] == [1, 2]
+
+
+def test_a_journal_of_format_1_goes_on_in_format_2_and_is_covered_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    old = b'{"time":1.0,"event":"trial_started","number":1}\n'
+    path.write_bytes(2 * old)
+    journal = Journal(path)
+    journal.append(TrialStarted(number=2))
+    journal.close()
+    assert path.read_bytes().startswith(2 * old)
+    assert [event.number for event, _ in read_events(path) if isinstance(event, TrialStarted)] == [1, 1, 2]
+    *_, (_, end) = read_events(path)
+    assert (end.lines, end.unchecked, end.format) == (4, 2, 2)
+    path.write_bytes(path.read_bytes().replace(b'"number":1', b'"number":7', 1))
+    with pytest.raises(InputError, match=r"journal\.jsonl:3: "):
         list(read_events(path))

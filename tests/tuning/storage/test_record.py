@@ -58,8 +58,8 @@ def test_equal_trials_are_ranked_by_age_and_unfinished_ones_not_at_all() -> None
 
 
 def test_an_epoch_that_comes_again_replaces_what_followed_it() -> None:
-    record = fold([*_events(), _epoch(0, 2, 0.8)])
-    assert [epoch["val_accuracy"] for epoch in record.trials[0].epochs] == [0.5, 0.8]
+    record = fold([*_events(), _epoch(2, 2, 0.7), _epoch(2, 3, 0.6), _epoch(2, 2, 0.8), _epoch(2, 3, 0.6)])
+    assert [epoch["val_accuracy"] for epoch in record.trials[2].epochs] == [0.9, 0.8, 0.6]
 
 
 def test_search_time_adds_up_over_drivers_and_leaves_out_the_pause_between_them() -> None:
