@@ -8,7 +8,10 @@ import pytest
 
 _ROOT = Path(__file__).parents[1]
 _DOCS = _ROOT / "docs"
-_PAGES = [*(_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")), *sorted(_DOCS.rglob("*.md"))]
+_PAGES = [
+    *(_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
+    *sorted(_DOCS.rglob("*.md")),
+]
 _LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)")
 _FOLDERS = "benchmarks|cli|docs|search_spaces|tests|trainables|tuning"
 _PATH = re.compile(rf"`((?:{_FOLDERS})/[\w./-]+)(?:::(\w+))?")
