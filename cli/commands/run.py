@@ -58,7 +58,10 @@ def run(
     else:
         require_free_name(storage, config.name)
     with result_alone(json) as show:
-        with _shown(verbose, tracking_uri), watch(on_stderr=json, journal=folder.journal if goes_on else None, plain=verbose) as observer:
+        with (
+            _shown(verbose, tracking_uri),
+            watch(on_stderr=json, journal=folder.journal if goes_on else None, plain=verbose) as observer,
+        ):
             from tuning.preparation import StudyLocations
             from tuning.study import resume_study, run_study
 
