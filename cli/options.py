@@ -33,4 +33,7 @@ TimeBudget = Annotated[
     str | None,
     typer.Option(metavar="DURATION", help="Wall-clock time of the search: 90s, 30m, 8h.", show_default=False),
 ]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Print the lines of the study's driver.log on standard error, too.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output, the rest on stderr.")]

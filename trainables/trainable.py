@@ -15,6 +15,7 @@ from ray import tune
 
 from trainables.config import TrialConfig
 from trainables.config.objective import Objective
+from trainables.config.references import without_secrets
 from trainables.data.cache_folder import CacheWarning
 from trainables.data.training_data import TrainingData, open_training_data
 from trainables.errors import InfeasibleError, TrialError, TuneError
@@ -26,6 +27,13 @@ from trainables.training.memory_limit import limit_memory
 
 _LAST_LINES = 12
 """Lines of a traceback that a failed trial reports."""
+
+_MOST_WARNINGS = 100
+"""Different ones of a trial that are passed on."""
+_LONGEST_WARNING = 1000
+"""Characters."""
+_LONGEST_TRACEBACK = 32_000
+"""Characters; the middle of a longer one is left out."""
 
 _REFUSED_SECONDS = 1.0
 """Between two answers of a worker that has refused its job."""
@@ -90,19 +98,26 @@ class TrialTrainable(tune.Trainable):
         """Train one epoch."""
         if self._refusal:
             return self._refused()
+        with _caught_warnings() as caught:
+            result, trace = self._trained(caught)
+        return {**result, "log": without_secrets("\n".join([*self._new_remarks(caught), *trace]))}
+
+    def _trained(self, caught: list[warnings.WarningMessage]) -> tuple[dict[str, Any], list[str]]:
+        """Result of an epoch, and the traceback if the trial failed."""
         try:
-            with _noted_warnings() as noted:
-                metrics = next(self._epochs)
+            metrics = next(self._epochs)
         except InfeasibleError as error:
-            return self._ended("infeasible", str(error))
+            return self._ended("infeasible", str(error)), []
         except TuneError as error:
-            return self._ended("failed", str(error))
+            return self._ended("failed", str(error)), [_traceback()]
         except Exception as error:
-            lines = traceback.format_exc().strip().splitlines()[-_LAST_LINES:]
-            return self._ended("failed", f"{type(error).__name__}: {error}\n" + "\n".join(lines))
+            trace = _traceback()
+            lines = trace.splitlines()[-_LAST_LINES:]
+            return self._ended("failed", f"{type(error).__name__}: {error}\n" + "\n".join(lines)), [trace]
+        noted = [warning for warning in caught if issubclass(warning.category, CheckpointWarning | CacheWarning)]
         self._epoch += 1
         last = self._epoch == self._max_epochs
-        return {
+        result = {
             **metrics,
             "epoch": self._epoch,
             "worker": own_report(self._study).to_json(),
@@ -113,6 +128,7 @@ class TrialTrainable(tune.Trainable):
             "completed": last,
             "done": last,
         }
+        return result, []
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Nothing for Ray to keep: `trainables.training.checkpoint` writes the trial's own folder."""
@@ -124,6 +140,7 @@ class TrialTrainable(tune.Trainable):
     def _begin(self, text: str) -> None:
         return_freed_memory()  # the last trial's
         self._epoch = 0
+        self._told: set[str] = set()
         self._refusal = self._objection(json.loads(text))
         self._has_refused = False
         if self._refusal:  # the rest of the job may be unreadable to this code
@@ -146,6 +163,18 @@ class TrialTrainable(tune.Trainable):
             time.sleep(_REFUSED_SECONDS)
         self._has_refused = True
         return {**self._ended("refused", self._refusal), "done": False}
+
+    def _new_remarks(self, caught: list[warnings.WarningMessage]) -> list[str]:
+        """A line for each warning that the trial has not given before."""
+        remarks = []
+        for warning in caught:
+            text = f"{warning.category.__name__}: {str(warning.message)[:_LONGEST_WARNING]}"
+            if text not in self._told and len(self._told) < _MOST_WARNINGS:
+                self._told.add(text)
+                remarks.append(f"{text} ({warning.filename}:{warning.lineno})")
+                if len(self._told) == _MOST_WARNINGS:
+                    remarks.append("further warnings of this trial are left out")
+        return remarks
 
     def _ended(self, outcome: str, reason: str) -> dict[str, Any]:
         end = {"outcome": outcome, "reason": reason, "completed": False, "done": True}
@@ -170,15 +199,19 @@ def _other_images(job: Job, config: TrialConfig, data: TrainingData) -> str:
 
 
 @contextmanager
-def _noted_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect the training's own warnings, which nobody would see on a worker; others go their way."""
-    noted: list[warnings.WarningMessage] = []
+def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect Python's warnings, which nobody would see on a worker: once a place, the training's own every time."""
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
         for category in (CheckpointWarning, CacheWarning):
             warnings.simplefilter("always", category)
-        yield noted
-    for warning in caught:
-        if issubclass(warning.category, CheckpointWarning | CacheWarning):
-            noted.append(warning)
-        else:
-            warnings.showwarning(warning.message, warning.category, warning.filename, warning.lineno)
+        yield caught
+
+
+def _traceback() -> str:
+    """Of the exception being handled, its middle left out if it is long."""
+    trace = traceback.format_exc().strip()
+    if len(trace) <= _LONGEST_TRACEBACK:
+        return trace
+    half = _LONGEST_TRACEBACK // 2
+    return f"{trace[:half]}\n[{len(trace) - 2 * half} characters left out]\n{trace[-half:]}"

@@ -1,5 +1,6 @@
 """A study's trials: the stages of its search, one after another, then the retraining of the best."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -17,6 +18,8 @@ from tuning.storage.journal import TrialFinished, TrialState
 from tuning.storage.record import StudyRecord
 from tuning.storage.recorder import Recorder
 
+logger = logging.getLogger(__name__)
+
 
 def run_trials(study: StudyContext, recorder: Recorder, interrupt: threading.Event) -> RunOutcome:
     """Search, then confirm the best; each only as far as the journal says that something is left to do.
@@ -30,8 +33,11 @@ def run_trials(study: StudyContext, recorder: Recorder, interrupt: threading.Eve
         return opened.ended
     study.observer.phase("starting workers")
     with connect(study.address, study.config.resources, study.folder.path, study.observer):
-        runner = StageRunner(study, recorder, interrupt, concurrent_trials(study.config.resources))
+        concurrent = concurrent_trials(study.config.resources)
+        logger.info("Ray is connected; trials at once: %d", concurrent)
+        runner = StageRunner(study, recorder, interrupt, concurrent)
         ended = runner.search()
+        logger.info("the search has ended: %s", ended.reason)
         return ended if ended.interrupted else runner.confirm() or ended
 
 

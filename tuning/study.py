@@ -1,6 +1,7 @@
 """A study from beginning to end: prepare, search, register the champion; or take up where a driver left off."""
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from tuning.selection.registration import register_champion
 from tuning.selection.study_data import require_unchanged
 from tuning.stage_runner import run_trials
 from tuning.storage.catalog import find_study, require_free_name
+from tuning.storage.driver_log import driver_log
 from tuning.storage.journal import StudyEnded, StudyOpened
 from tuning.storage.lock import study_lock
+from tuning.storage.logged_observer import LoggedObserver
 from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
 from tuning.storage.record import StudyRecord
@@ -31,6 +34,9 @@ from tuning.storage.versions import PROGRAM_VERSION, require_known_version
 from tuning.storage.write_errors import writing
 from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import TrackingError
+from tuning.tracking.state import masked
+
+logger = logging.getLogger(__name__)
 
 _FINAL_SYNC_TIMEOUT_S = 60.0
 """How long a finished study waits for a slow tracking server before it leaves the rest to `tune-cli sync`."""
@@ -46,9 +52,9 @@ def run_study(config: StudyConfig, locations: StudyLocations, observer: Observer
     """
     folder = StudyFolder(locations.storage, config.name)
     require_free_name(locations.storage, config.name)
-    prepared = prepare(with_absolute_paths(config), folder, locations, observer)
+    prepared = prepare(with_absolute_paths(config), folder, locations, LoggedObserver(observer))
     make_folder(folder.path)
-    with study_lock(folder):
+    with study_lock(folder), driver_log(folder, _addresses(locations)):
         return _drive(prepared)
 
 
@@ -76,8 +82,8 @@ def resume_study(
             have changed, or the weights of a trial that is to be confirmed were deleted.
         StudyFailedError, StudyInterruptedError: as `run_study`.
     """
-    folder = find_study(locations.storage, name)
-    with study_lock(folder):
+    folder, observer = find_study(locations.storage, name), LoggedObserver(observer)
+    with study_lock(folder), driver_log(folder, _addresses(locations)):
         record = read_record(folder.journal)
         require_known_version(folder.name, record.version)
         config = _extended(changed or record.config, more_trials, more_seconds)
@@ -93,6 +99,7 @@ def resume_study(
 
 def _drive(study: StudyContext) -> StudyRecord:
     """Work on the study until its end, from whatever its journal says."""
+    _log_start(study)
     with writing(study.folder):
         manifest = json.dumps(split_manifest(study.config.data, study.data), indent=1).encode()
         replace_file(study.folder.manifest, manifest, file_mode(study.folder.path))
@@ -145,13 +152,31 @@ def _champion_is_registered(record: StudyRecord) -> bool:
 @contextmanager
 def _mirrored(study: StudyContext) -> Iterator[None]:
     """Keep MLflow up to date in the background; what has not arrived at the end is left to `tune-cli sync`."""
-    mirror = Mirror(study.folder, study.tracking_uri)
+    mirror = Mirror(study.folder, study.tracking_uri, study.observer.warning)
     mirror.start()
     try:
         yield
     finally:
         if not mirror.close(_FINAL_SYNC_TIMEOUT_S):
             study.observer.warning(f"MLflow has not heard everything yet; run `tune-cli sync {study.folder.reference}`")
+
+
+def _addresses(locations: StudyLocations) -> tuple[str, ...]:
+    """Whose passwords the log must not have; those in the environment are found there."""
+    return () if locations.tracking_uri is None else (locations.tracking_uri,)
+
+
+def _log_start(study: StudyContext) -> None:
+    logger.info(
+        "driver of study %s: version %s, process %d on %s, Ray %s, MLflow at %s",
+        study.folder.name,
+        PROGRAM_VERSION,
+        os.getpid(),
+        socket.gethostname(),
+        "on this machine alone" if study.address is None else f"at {study.address}",
+        masked(study.tracking_uri),
+    )
+    logger.info("resources of a trial: %s; %d images", study.config.resources, len(study.data.names))
 
 
 def _opening(study: StudyContext) -> StudyOpened:

@@ -1,10 +1,12 @@
 """`run` and `resume`: start a study, or take one up again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cli.options import Address, Json, Set, Storage, StudyFile, StudyName, TimeBudget, TrackingUri
+from cli.options import Address, Json, Set, Storage, StudyFile, StudyName, TimeBudget, TrackingUri, Verbose
 from trainables.errors import InputError
 from tuning.storage.paths import DEFAULT_STORAGE
 
@@ -33,6 +35,7 @@ def run(
             help="With `--resume auto`: go on by the file as it is now, where results stay comparable.",
         ),
     ] = False,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Run a study file: search, keep the champion, register it."""
@@ -55,7 +58,10 @@ def run(
     else:
         require_free_name(storage, config.name)
     with result_alone(json) as show:
-        with watch(on_stderr=json, journal=folder.journal if goes_on else None) as observer:
+        with (
+            _shown(verbose, tracking_uri),
+            watch(on_stderr=json, journal=folder.journal if goes_on else None, plain=verbose) as observer,
+        ):
             from tuning.preparation import StudyLocations
             from tuning.study import resume_study, run_study
 
@@ -65,6 +71,16 @@ def run(
             else:
                 run_study(config, locations, observer)
         print_summary(storage, config.name, show if json else None)
+
+
+@contextmanager
+def _shown(verbose: bool, tracking_uri: str | None) -> Iterator[None]:
+    """Print what is logged on standard error, if asked to."""
+    from cli.display.output import say_aside
+    from tuning.storage.driver_log import shown_log
+
+    with shown_log(say_aside, () if tracking_uri is None else (tracking_uri,)) if verbose else nullcontext():
+        yield
 
 
 def _going_on(folder: "StudyFolder", config: "StudyConfig", accept_changes: bool) -> "StudyConfig":
@@ -85,6 +101,7 @@ def resume(
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
     address: Address = None,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Finish an interrupted study, or extend a finished one."""
@@ -96,7 +113,7 @@ def resume(
     more_trials, more_seconds = _more_trials(trials), _more_seconds(time_budget)
     folder = open_study(storage, name).folder
     with result_alone(json) as show:
-        with watch(on_stderr=json, journal=folder.journal) as observer:
+        with _shown(verbose, tracking_uri), watch(on_stderr=json, journal=folder.journal, plain=verbose) as observer:
             from tuning.preparation import StudyLocations
             from tuning.study import resume_study
 

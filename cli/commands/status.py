@@ -1,6 +1,7 @@
 """`status` and `stop`: what a study's driver does, from another terminal."""
 
 import os
+import shlex
 import signal
 import socket
 import time
@@ -108,6 +109,27 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
     if found.champion is not None:
         value = formatting.metric(found.objective, found.champion.value)
         say(f"  best {found.objective} {value}, trial {found.champion.number}")
+    for line in _mirror_lines(study):
+        say(f"  {line}")
+
+
+def _mirror_lines(study: "OpenedStudy") -> list[str]:
+    """What MLflow lacks and why. A living driver that is a few events ahead is no news."""
+    from cli.display import formatting
+    from tuning.tracking.state import events_waiting, read_problem, read_state
+
+    problem, lines = read_problem(study.folder), []
+    if problem is not None:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(problem.failing_since))
+        ago = formatting.duration(max(0.0, time.time() - problem.failing_since))
+        lines.append(f"MLflow at {problem.tracking_uri} has taken nothing since {since}, {ago} ago: {problem.problem}")
+    waiting = events_waiting(study.folder, read_state(study.folder))
+    if waiting and not (study.driver is not None and study.driver.alive):
+        sync = f"tune-cli sync {study.folder.reference}"
+        if problem is not None and "***" not in problem.tracking_uri:
+            sync += f" --tracking-uri {shlex.quote(problem.tracking_uri)}"
+        lines.append(f"{waiting} events are not in MLflow; `{sync}` writes them")
+    return lines
 
 
 def _state(study: "OpenedStudy", storage: Path) -> str:

@@ -13,19 +13,20 @@ from tuning.storage.observer import Observer
 
 
 @contextmanager
-def watch(*, on_stderr: bool, journal: Path | None = None) -> Iterator[Observer]:
+def watch(*, on_stderr: bool, journal: Path | None = None, plain: bool = False) -> Iterator[Observer]:
     """Yield an observer for one run of the driver.
 
     Args:
         on_stderr: Leave standard output alone.
         journal: Of a study that is taken up again: what it tells is shown from the start.
+        plain: Lines also on a terminal, where others write lines of their own.
     """
     progress = StudyProgress()
     if journal is not None:
         for event, _ in read_events(journal):
             progress.event(event)
     stream = sys.stderr if on_stderr else sys.stdout
-    if not stream.isatty():
+    if plain or not stream.isatty():
         yield PlainLines(progress, stream)
         return
     screen = console(stream)

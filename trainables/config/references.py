@@ -5,20 +5,51 @@ So neither the journal, nor MLflow, nor a message, nor a worker's job holds the 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from trainables.errors import InputError, TuneError
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^{}\n]*))?\}")
 _SECRET_NAME = re.compile(r"(?i)password|passwd|passphrase|secret|token|credential|api_?key|access_?key|private_?key")
 _SECRET_VALUE = re.compile(r"(?i)://[^/@\s]*:[^/@\s]*@|[?&](?:password|passwd|token|secret|sig|signature)[^=&]*=")
+_IN_ADDRESS = re.compile(r"(://[^/@\s:]*:)[^/@\s]+@")
+_IN_QUERY = re.compile(r"(?i)([?&](?:password|passwd|token|secret|sig|signature)[^=&\s]*=)[^&\s]+")
+_SHORTEST_SECRET = 4
+"""Characters: a shorter one stands in too many words to be taken out of a text."""
+_NO_SECRETS = {"true", "false", "none", "null"}
+"""Values of switches whose names look like a secret's, `TOKENIZERS_PARALLELISM` for one."""
 
 
 def is_secret(name: str, value: str) -> bool:
     """Whether a variable of the environment looks like a secret: by its name, or as an address with credentials."""
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
+
+
+def without_secrets(text: str, addresses: Collection[str] = ()) -> str:
+    """The text fit for a log: `${NAME}` for each secret of the environment, `***` for passwords in addresses.
+
+    Args:
+        text: anything, a traceback for example.
+        addresses: whose passwords are replaced wherever they stand, besides those of the environment.
+    """
+    secrets = {value: f"${{{name}}}" for name, value in os.environ.items() if is_secret(name, value)}
+    secrets |= dict.fromkeys((word for address in (*addresses, *secrets) for word in _passwords(address)), "***")
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET and secret.lower() not in _NO_SECRETS:
+            text = text.replace(secret, secrets[secret])
+    return _IN_QUERY.sub(r"\g<1>***", _IN_ADDRESS.sub(r"\g<1>***@", text))
+
+
+def _passwords(address: str) -> set[str]:
+    """The password of an address, as written and as meant."""
+    try:
+        password = urlsplit(address).password
+    except ValueError:  # no address
+        return set()
+    return {password, unquote(password)} if password else set()
 
 
 def holds_reference(path: str | Path) -> bool:

@@ -32,8 +32,8 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     # Threads that wait give their core away: several trials share it, and spinning made batches 2 to 12 times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # A worker's death is no error of the study's: its trial is handed out again.
-    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    # How a worker died is for the log, which `tuning.storage.driver_log` makes of Ray's loggers.
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -106,8 +106,6 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path, obser
             see `shared`.
     """
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
-    for logger in ("ray", "ray.tune", "ray._private"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
     if address is None:
         with _private_ray():
@@ -138,7 +136,7 @@ def _initialized(address: str, **options: Any) -> Iterator[None]:
     try:
         with warnings.catch_warnings(), handlers_kept():
             warnings.simplefilter("ignore")  # Ray announces changes of its next versions at every start
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **options)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster("this machine" if address == "local" else address, error) from error
     try:

@@ -1,5 +1,6 @@
 """What to stop early: a study's stopping rule, which knows trials by number and is rebuilt from the record."""
 
+import logging
 import statistics
 from collections.abc import Sequence
 
@@ -16,6 +17,8 @@ from tuning.execution.stopping_rules import (
 from tuning.search.space import make_domain
 from tuning.storage.record import TrialRecord
 
+logger = logging.getLogger(__name__)
+
 
 class Scheduler:
     """Decides which trials end early. It is told every epoch of a trial once, whichever driver ran it."""
@@ -31,11 +34,26 @@ class Scheduler:
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Note the objective after an epoch; True if the trial is to stop. Epochs known already change nothing."""
-        if epoch > self._epochs.get(number, 0):
-            self._epochs[number] = epoch
-            if self._rule.report(number, epoch, self._sign * value):
-                self.overdue.add(number)
+        if self._note(number, epoch, value) and self._rule.cutoff is not None:
+            logger.info(
+                "trial %d %s at epoch %d: value %.6g, cutoff %.6g (%s is better)",
+                number,
+                "stops" if number in self.overdue else "goes on",
+                epoch,
+                value,
+                self._sign * self._rule.cutoff,
+                "less" if self._sign < 0 else "more",
+            )
         return number in self.overdue
+
+    def _note(self, number: int, epoch: int, value: float) -> bool:
+        """False if the epoch is known already."""
+        if epoch <= self._epochs.get(number, 0):
+            return False
+        self._epochs[number] = epoch
+        if self._rule.report(number, epoch, self._sign * value):
+            self.overdue.add(number)
+        return True
 
     def end(self, number: int) -> None:
         """The trial is over."""
@@ -44,7 +62,7 @@ class Scheduler:
     def replay(self, trial: TrialRecord, metric: str) -> None:
         """Take over a trial of an earlier driver."""
         for epoch, metrics in enumerate(trial.epochs, start=1):
-            self.report(trial.number, epoch, metrics[metric])
+            self._note(trial.number, epoch, metrics[metric])
         if trial.is_finished or len(trial.epochs) == trial.config.training.max_epochs:
             self.end(trial.number)
 

@@ -14,12 +14,17 @@ from typing import Protocol
 class StoppingRule(Protocol):
     """Decides after each epoch of a trial whether the trial ends."""
 
+    cutoff: float | None
+    """What the value of the last report had to reach; None where nothing was decided."""
+
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Note the value of a trial after an epoch, greater is better; True if the trial is to stop."""
 
 
 class NeverStop:
     """Every trial runs to its last epoch."""
+
+    cutoff: float | None = None
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """False."""
@@ -39,15 +44,15 @@ class SuccessiveHalving:
         self._values: dict[int, list[float]] = {rung: [] for rung in rungs}
         """Sorted, by rung."""
         self._quantile = 1 - 1 / reduction_factor
+        self.cutoff: float | None = None
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Decide at a rung; anywhere else the trial goes on."""
         values = self._values.get(epoch)
-        if values is None:
-            return False
-        stops = bool(values) and value < _quantile(values, self._quantile)
-        bisect.insort(values, value)
-        return stops
+        self.cutoff = _quantile(values, self._quantile) if values else None
+        if values is not None:
+            bisect.insort(values, value)
+        return self.cutoff is not None and value < self.cutoff
 
 
 class Hyperband:
@@ -65,10 +70,14 @@ class Hyperband:
         """Epochs that a trial is expected to take, by bracket."""
         self._spent = [0.0] * len(own_rungs)
         self._bracket_of: list[int] = []
+        self.cutoff: float | None = None
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Decide as the trial's bracket does."""
-        return self._brackets[self.bracket(number)].report(number, epoch, value)
+        bracket = self._brackets[self.bracket(number)]
+        stops = bracket.report(number, epoch, value)
+        self.cutoff = bracket.cutoff
+        return stops
 
     def bracket(self, number: int) -> int:
         """The bracket of a trial, counted from 0."""
@@ -92,17 +101,21 @@ class MedianStopping:
         """By trial, of its values from `grace_epochs` on."""
         self._means: dict[int, list[float]] = {}
         """Sorted running means of the trials that reached an epoch, by epoch."""
+        self.cutoff: float | None = None
+        """The median; a trial's best value so far is held against it."""
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Compare the trial with those that reached this epoch before it."""
         self._best[number] = max(value, self._best.get(number, -math.inf))
+        self.cutoff = None
         if epoch < self._grace:
             return False
         self._sums[number] = self._sums.get(number, 0.0) + value
         others = self._means.setdefault(epoch, [])
-        stops = len(others) >= self._min_trials and self._best[number] < statistics.median(others)
+        if len(others) >= self._min_trials:
+            self.cutoff = statistics.median(others)
         bisect.insort(others, self._sums[number] / (epoch - self._grace + 1))
-        return stops
+        return self.cutoff is not None and self._best[number] < self.cutoff
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:

@@ -1,7 +1,8 @@
 """Ray Tune's searcher: hands out trials by number and writes down what comes back."""
 
+import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ from tuning.storage.paths import StudyFolder
 from tuning.storage.record import TrialRecord
 from tuning.storage.recorder import Recorder
 from tuning.storage.write_errors import unwritable
+
+logger = logging.getLogger(__name__)
 
 MAX_WORKER_DEATHS = 3
 """A trial whose worker dies this often beyond the first time is given up as failed."""
@@ -114,12 +117,14 @@ class TrialHandout(Searcher):
             self._is_exhausted = not self._running
             return None if self._running else Searcher.FINISHED
         self._running[trial_id] = trial
+        logger.info("trial %d handed out, %d epochs done, as Ray's %s", trial.number, trial.epochs, trial_id)
         return {"number": trial.number, "job": self._job(trial).to_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Write one epoch down; epochs already known come again after a fault and are passed over."""
         if trial_id in self._refusals:
             return
+        _log_remarks(self._running[trial_id], result)
         if result["outcome"] == "refused":
             self._worker_refused(trial_id, result)
         if not result["outcome"]:
@@ -130,6 +135,7 @@ class TrialHandout(Searcher):
         if self._refusals.pop(trial_id, None) is not None:  # its worker died, or all trials end
             return
         trial = self._running[trial_id]
+        _log_remarks(trial, {} if error else result or {})  # Ray repeats the last result of a worker that died
         if error or result is None:
             self._worker_died(trial)
         elif result["outcome"]:
@@ -220,6 +226,13 @@ class TrialHandout(Searcher):
         Not left to Ray Tune, which gives a trial up at once whose worker dies between the last trial and this one.
         """
         trial.deaths += 1
+        logger.warning(
+            "trial %d: its worker died, the %d. time, after epoch %d; the trial is %s",
+            trial.number,
+            trial.deaths,
+            trial.epochs,
+            "given up" if trial.deaths > MAX_WORKER_DEATHS else "handed out again",
+        )
         if trial.deaths > MAX_WORKER_DEATHS:
             self._finish(trial, "failed", f"its worker died {trial.deaths} times (killed, or out of memory)")
         else:
@@ -246,6 +259,12 @@ class TrialHandout(Searcher):
 def _unfinished(trial: TrialRecord) -> _Trial:
     seconds = sum(epoch["epoch_seconds"] for epoch in trial.epochs)
     return _Trial(trial.number, trial.config.model_dump(mode="json"), len(trial.epochs), seconds)
+
+
+def _log_remarks(trial: _Trial, result: Mapping[str, Any]) -> None:
+    """What the worker had to say: Python's warnings, and the traceback of a failed trial."""
+    if remarks := result.get("log"):
+        logger.warning("trial %d, epoch %d: %s", trial.number, result["epoch"], remarks)
 
 
 def _worker(trial: _Trial, result: dict[str, Any]) -> dict[str, Any]:

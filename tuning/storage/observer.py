@@ -6,7 +6,7 @@ from tuning.storage.journal import Event
 
 
 class Observer(Protocol):
-    """Watches a study. Calls come from the driver's one thread and must return quickly."""
+    """Watches a study. Calls come from the driver's one thread, warnings from any, and must return quickly."""
 
     def phase(self, text: str) -> None:
         """Say in a few words what the driver does now, for example `reading images`."""

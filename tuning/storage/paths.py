@@ -43,6 +43,16 @@ class StudyFolder:
         return self.path / "tracking.json"
 
     @property
+    def mirror_problem(self) -> Path:
+        """Why MLflow takes nothing; not there while it does (`tuning.tracking.state`)."""
+        return self.path / "mirror.json"
+
+    @property
+    def log(self) -> Path:
+        """What the drivers did and were told (`tuning.storage.driver_log`)."""
+        return self.path / "driver.log"
+
+    @property
     def manifest(self) -> Path:
         """Which image is in which split, with a hash."""
         return self.path / "splits.json"

@@ -1,9 +1,10 @@
 """Follows the journal into MLflow. MLflow may be slow, down or new: the journal waits, the study does not."""
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -11,12 +12,18 @@ from trainables.errors import TuneError
 from tuning.storage.paths import StudyFolder
 from tuning.tracking.mlflow_store import Store, TrackingError
 from tuning.tracking.session import Session
-from tuning.tracking.state import masked, read_state
+from tuning.tracking.state import MirrorProblem, events_waiting, masked, read_state, write_problem
+
+logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
 _LOCK_SECONDS = 30.0
 """For another thread or process that writes the same study, as `tune-cli sync` beside a driver."""
 _LONGEST_WAIT_SECONDS = 30.0
+_PATIENCE_SECONDS = 30.0
+"""MLflow may fail this long before the user is told: a restarted server is no news."""
+_LONGEST_PROBLEM = 2000
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +43,17 @@ class Health:
 class Mirror:
     """Brings MLflow up to one study's journal. At most one at a time for a study, whatever the process."""
 
-    def __init__(self, folder: StudyFolder, tracking_uri: str) -> None:
-        """Nothing is contacted yet."""
+    def __init__(self, folder: StudyFolder, tracking_uri: str, warn: Callable[[str], None] | None = None) -> None:
+        """Nothing is contacted yet. `warn` tells the user when MLflow has failed for a while, and when it is back."""
         self._folder = folder
         self._uri = tracking_uri
         self._lock = FileLock(folder.tracking.with_suffix(".lock"), thread_local=False)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
+        self._warn = warn
         self._failing_since: float | None = None
+        self._is_told = False
         self._problem = ""
         self._failed_ever = False
         self._left_out: list[str] = []
@@ -74,14 +83,16 @@ class Mirror:
         try:
             with self._lock.acquire(timeout=_LOCK_SECONDS):
                 self._catch_up()
+                write_problem(self._folder, None)
         except Timeout as error:
             raise TrackingError("another process is writing this study to MLflow at this moment") from error
 
     def health(self) -> Health:
         """How things stand; reads two small files."""
         state = read_state(self._folder)
-        offset = state.offset if state is not None and state.tracking_uri == masked(self._uri) else 0
-        waiting = _count_lines(self._folder.journal, offset)
+        if state is not None and state.tracking_uri != masked(self._uri):
+            state = None
+        waiting = events_waiting(self._folder, state)
         return Health(waiting, self._failing_since, self._problem, tuple(self._left_out))
 
     def _catch_up(self) -> None:
@@ -91,7 +102,10 @@ class Mirror:
         # Connect anew after a failure (nobody knows what MLflow carried out) and after another process has written.
         if session is None or not session.is_current():
             session = Session.connect(self._folder, Store(self._uri), self._uri)
-        self._left_out += session.catch_up()
+        left_out = session.catch_up()
+        for refused in left_out:
+            logger.warning("MLflow refused for good: %s", refused)
+        self._left_out += left_out
         self._session = session
 
     def _follow(self) -> None:
@@ -107,18 +121,42 @@ class Mirror:
         try:
             self.bring_up_to_date()
         except Exception as error:  # whatever it is, it must neither end the study nor go unnoticed: see `health`
-            self._problem = str(error) if isinstance(error, TuneError) else f"{type(error).__name__}: {error}"
-            self._failing_since = self._failing_since or time.time()
             self._failed_ever = True
+            if isinstance(error, TuneError):
+                self._failed(str(error))
+            else:
+                logger.warning("unforeseen error of the mirror", exc_info=error)
+                self._failed(f"{type(error).__name__}: {error}")
             return False
-        self._problem, self._failing_since = "", None
+        self._succeeded()
         return True
 
+    def _failed(self, problem: str) -> None:
+        now, uri = time.time(), masked(self._uri)
+        since = self._failing_since = self._failing_since or now
+        self._problem = problem
+        logger.warning("MLflow at %s takes nothing, for %.0f s now: %s", uri, now - since, problem)
+        try:
+            content = MirrorProblem(tracking_uri=uri, failing_since=since, problem=problem[:_LONGEST_PROBLEM])
+            write_problem(self._folder, content)
+        except OSError as error:  # `status` will know less; the mirror tries on
+            logger.warning("%s cannot be written: %s", self._folder.mirror_problem, error)
+        if now - since >= _PATIENCE_SECONDS and not self._is_told:
+            self._is_told = True
+            self._tell(
+                f"MLflow at {uri} has taken nothing for {now - since:.0f} s ({problem}); the study goes on, and "
+                "what is missing is written when MLflow works again"
+            )
 
-def _count_lines(path: Path, start: int) -> int:
-    """Complete lines from byte `start` on; 0 without a file."""
-    if not path.exists():
-        return 0
-    with open(path, "rb") as file:
-        file.seek(start)
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    def _succeeded(self) -> None:
+        if self._failing_since is None:
+            return
+        since, self._problem, self._failing_since = self._failing_since, "", None
+        logger.info("MLflow at %s works again, after %.0f s", masked(self._uri), time.time() - since)
+        if self._is_told:
+            self._is_told = False
+            self._tell(f"MLflow at {masked(self._uri)} works again, after {time.time() - since:.0f} s")
+
+    def _tell(self, text: str) -> None:
+        if self._warn is not None:
+            self._warn(text)

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError
 from trainables.config.base import Config
 from trainables.errors import InputError
 from trainables.permissions import file_mode
-from trainables.safe_files import replace_file
-from tuning.storage.own_files import read_small
+from trainables.safe_files import remove_file, replace_file
+from tuning.storage.own_files import open_to_read, read_small
 from tuning.storage.paths import StudyFolder
 
 _HIDDEN = "***"
@@ -21,6 +21,9 @@ _SECRET_IN_QUERY = re.compile(r"(?i)((?:password|passwd|token|secret)[^=&]*=)[^&
 
 _LARGEST_BYTES = 64 * 2**20
 """Of `tracking.json`: room for half a million trials."""
+
+_LARGEST_PROBLEM = 64 * 2**10
+"""Bytes of `mirror.json`."""
 
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 """As MLflow makes them. A run's id becomes part of addresses and paths."""
@@ -56,6 +59,51 @@ def read_state(folder: StudyFolder) -> TrackingState | None:
 def write_state(folder: StudyFolder, state: TrackingState) -> None:
     """Replace the saved state atomically."""
     replace_file(folder.tracking, f"{state.model_dump_json(indent=1)}\n".encode(), file_mode(folder.path))
+
+
+class MirrorProblem(Config):
+    """Content of `STORAGE/NAME/mirror.json`, for other processes: MLflow takes nothing."""
+
+    tracking_uri: str
+    """Masked."""
+    failing_since: float = Field(ge=0, lt=2.0**33)
+    """First failure in a row; seconds since 1970."""
+    problem: str
+    """What the last attempt met."""
+
+
+def read_problem(folder: StudyFolder) -> MirrorProblem | None:
+    """The problem that the last attempt to write to MLflow met; None where it succeeded, or the file is not readable.
+
+    Raises:
+        InputError: the file is a link, not a regular file, or far too large.
+    """
+    try:
+        return MirrorProblem.model_validate_json(read_small(folder.mirror_problem, _LARGEST_PROBLEM))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write_problem(folder: StudyFolder, problem: MirrorProblem | None) -> None:
+    """Replace what `read_problem` says; None once MLflow has taken everything.
+
+    Raises:
+        OSError: the folder takes no file.
+    """
+    if problem is None:
+        remove_file(folder.mirror_problem, folder.path, missing_ok=True)
+    else:
+        content = f"{problem.model_dump_json()}\n".encode()
+        replace_file(folder.mirror_problem, content, file_mode(folder.path))
+
+
+def events_waiting(folder: StudyFolder, state: TrackingState | None) -> int:
+    """Journal lines that MLflow has not taken, where `state` says how far it has been brought up."""
+    if not folder.journal.exists():
+        return 0
+    with open_to_read(folder.journal) as file:
+        file.seek(0 if state is None else state.offset)
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
 
 
 def read_run_ids(folder: StudyFolder) -> dict[int, str]:
