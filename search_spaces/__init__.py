@@ -1,1 +1,1 @@
-"""What a person writes: the study files, and the typed schema that reads them."""
+"""The study files that users write, and the typed schema that reads them."""

@@ -1,4 +1,4 @@
-"""From proposed values to a trial's configuration: which parameters exist when, in what order, and what they make."""
+"""Turns proposed values into a trial's configuration: which parameters are active, in what order, and the result."""
 
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
@@ -18,12 +18,12 @@ _SECTIONS = frozenset(TrialConfig.model_fields)
 def compose(study: StudyConfig, values: Mapping[str, Value]) -> TrialConfig:
     """The study's base configuration with `values` (path to value) set.
 
-    Where a value changes a section's `name`, only those base fields come along that the file sets and the new variant
-    has. Takes well under a millisecond.
+    If a value changes a section's `name`, only base fields that the file sets and the new variant has are carried
+    over. Takes well under a millisecond.
 
     Raises:
-        InfeasibleError: the values make no valid configuration together, for example a field that the chosen
-            variant lacks. A loaded study was checked against this parameter by parameter, not in every combination.
+        InfeasibleError: the values do not combine to a valid configuration, for example because the chosen variant
+            lacks a field. Loading checks each parameter of a study, but not every combination.
     """
     try:
         return TrialConfig.model_validate(_raw_composition(study, values))
@@ -32,7 +32,7 @@ def compose(study: StudyConfig, values: Mapping[str, Value]) -> TrialConfig:
 
 
 def composition_problems(study: StudyConfig, values: Mapping[str, Value]) -> list[KeyProblem]:
-    """Why the values make no valid trial; empty where they do. Stricter than `compose`: true is not the number 1."""
+    """Why the values do not make a valid trial; empty if they do. Stricter than `compose`: true is not the number 1."""
     content = _raw_composition(study, values)
     problems = misplaced_booleans(content, TrialConfig)
     try:
@@ -43,19 +43,19 @@ def composition_problems(study: StudyConfig, values: Mapping[str, Value]) -> lis
 
 
 def parameter_order(study: StudyConfig) -> tuple[str, ...]:
-    """The space's parameters, each after those that its `when` names.
+    """The space's parameters, each after those that its `when` refers to.
 
     Raises:
-        InputError: the conditions run in a circle; a loaded study's do not.
+        InputError: the conditions are circular; those of a loaded study never are.
     """
     try:
         return tuple(_conditions(study).static_order())
     except CycleError as error:
-        raise InputError(f"`when` runs in a circle: {' -> '.join(error.args[1])}") from error
+        raise InputError(f"circular `when`: {' -> '.join(error.args[1])}") from error
 
 
 def condition_cycle(study: StudyConfig) -> tuple[str, ...]:
-    """Parameters that wait for one another, the first again at the end; empty where none do."""
+    """A cycle of parameters that depend on each other, with the first repeated at the end; empty if there is none."""
     try:
         _conditions(study).prepare()
     except CycleError as error:
@@ -75,7 +75,7 @@ def is_active(study: StudyConfig, path: str, values: Mapping[str, Value]) -> boo
 
 
 def active_values(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Those of `values` whose parameters exist given the others, in the order of `parameter_order`."""
+    """The subset of `values` whose parameters are active, in the order of `parameter_order`."""
     active: dict[str, Value] = {}
     for path in parameter_order(study):
         if path in values and is_active(study, path, active):
@@ -84,19 +84,19 @@ def active_values(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, 
 
 
 def parameter_kind(path: str) -> Kind:
-    """What a range over the base field `path` draws: a field of floats gives floats, though `low` be written `1`.
+    """Type drawn by a range over the base field `path`: a float field gives floats even if `low` is written `1`.
 
     Raises:
-        ValueError: the field takes no number, or does not exist.
+        ValueError: the field is not numeric, or does not exist.
     """
     kind = numeric_kind(path)
     if kind is None:
-        raise ValueError(f"{path} takes no number")
+        raise ValueError(f"{path} does not take a number")
     return kind
 
 
 def base_value(study: StudyConfig, path: str) -> Any:
-    """Value of the field `section.field` in the base configuration; None where the base's variant lacks it."""
+    """Value of the field `section.field` in the base configuration; None if the base's variant lacks it."""
     section, _, field = path.partition(".")
     return getattr(getattr(study, section, None), field, None)
 
@@ -107,7 +107,7 @@ def allowed_values(allowed: Value) -> list[Any]:
 
 
 def comparable(value: Any) -> Any:
-    """Something hashable that is equal for equal values: a set of them is searched in no time, a list is not."""
+    """A hashable equivalent of `value`, equal for equal values, so that lookups can use a set."""
     return tuple(map(comparable, value)) if isinstance(value, list | tuple) else value
 
 
@@ -118,10 +118,10 @@ def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mappi
 
 
 def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Any]:
-    """The base and the values over it, not yet validated. Sections that no value touches are valid as they are.
+    """The base overlaid with the values, not yet validated. Sections without a value are already valid.
 
-    A section that keeps its variant keeps all fields of the base, defaults included: what a default is may change with
-    the version, and a study that is resumed must not. To another variant goes only what the file writes.
+    A section that keeps its variant keeps all base fields, including defaults: a default may change between versions,
+    but a resumed study must not. If the variant changes, only fields written in the file are carried over.
     """
     content: dict[str, Any] = {section: getattr(study, section) for section in _SECTIONS}
     for section in dict.fromkeys(path.partition(".")[0] for path in values):
@@ -140,6 +140,6 @@ def _raw_composition(study: StudyConfig, values: Mapping[str, Value]) -> dict[st
 
 
 def _carried_over(section: str, name: Value, written: dict[str, Any]) -> dict[str, Any]:
-    """The fields that another variant has too; all of them where there is no such variant, which validation says."""
+    """The fields that the new variant has too; all of them if the variant is unknown, so that validation reports it."""
     variant = variants(section).get(name) if isinstance(name, str) else None
     return {field: value for field, value in written.items() if variant is None or field in variant.model_fields}

@@ -1,4 +1,4 @@
-"""What fields a trial configuration has, read off its typed classes: sections, their variants, kinds of number."""
+"""The fields of a trial configuration, read from its typed classes: sections, variants, numeric types."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -11,12 +11,12 @@ from search_spaces.messages import expected_of
 from trainables.config import Config, TrialConfig
 
 Kind = Literal["int", "float"]
-"""What a range over a field draws."""
+"""Type of the values that a range over a field draws."""
 
 
 @cache
 def variants(section: str) -> dict[str, type[Config]]:
-    """Classes of one section of the trial configuration by `name`; a section of a single class has it under ``""``.
+    """Classes of one section of the trial configuration by `name`; a section with a single class uses the key ``""``.
 
     Raises:
         KeyError: there is no such section.
@@ -29,13 +29,13 @@ def variants(section: str) -> dict[str, type[Config]]:
 
 @cache
 def has_variants(section: str) -> bool:
-    """Whether the section's class is chosen by its `name`."""
+    """Whether `name` selects the section's class."""
     return "" not in variants(section)
 
 
 @cache
 def owners(path: str) -> dict[str, type[Config]]:
-    """Variants that have the field `section.field`; empty where nothing has it."""
+    """Variants that have the field `section.field`; empty if none has it."""
     section, _, field = path.partition(".")
     if section not in TrialConfig.model_fields:
         return {}
@@ -44,7 +44,7 @@ def owners(path: str) -> dict[str, type[Config]]:
 
 @cache
 def numeric_kind(path: str) -> Kind | None:
-    """Kind of number that the field `section.field` takes: float where any variant does; None where none takes any."""
+    """Numeric type of the field `section.field`: float if any variant takes floats; None if no variant is numeric."""
     types = {plain for cls in owners(path).values() for plain in _plain_types(_field(cls, path).annotation)}
     if float in types:
         return "float"
@@ -53,13 +53,13 @@ def numeric_kind(path: str) -> Kind | None:
 
 @cache
 def expected_value(path: str) -> str:
-    """What the field `section.field` takes, in words."""
+    """Description of what the field `section.field` accepts."""
     words = dict.fromkeys(expected_of(cls, path.partition(".")[2]) for cls in owners(path).values())
     return " or ".join(words)
 
 
 def field_paths(section: str, names: Iterable[str] | None = None) -> list[str]:
-    """Paths of all fields of a section, or of those of its variants `names`."""
+    """Paths of all fields of a section, or only of its variants `names`."""
     chosen = variants(section) if names is None else {name: variants(section)[name] for name in names}
     return list(dict.fromkeys(f"{section}.{field}" for cls in chosen.values() for field in cls.model_fields))
 
@@ -73,7 +73,7 @@ def _config_classes(annotation: Any) -> list[type[Config]]:
 
 
 def _plain_types(annotation: Any) -> list[Any]:
-    """Members of a union, one after the other, without what `Annotated` adds."""
+    """Members of a union, with `Annotated` metadata removed."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _plain_types(get_args(annotation)[0])

@@ -1,4 +1,4 @@
-"""From a study file to a checked `StudyConfig`, or to every problem at once."""
+"""Reads a study file into a checked `StudyConfig`, or reports all its problems at once."""
 
 import os
 import stat
@@ -24,10 +24,10 @@ _MAX_OVERRIDES = 500
 
 
 class StudyFileError(InputError):
-    """All that is wrong with a study file, one problem a line."""
+    """All problems of a study file, one per line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        """Take the problems as they will be shown."""
+        """Store the problems as they will be shown."""
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
 
@@ -37,14 +37,14 @@ def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[s
 
     Args:
         path: the study file.
-        overrides: `key=value` each, later ones winning; the key is dotted, the value YAML.
+        overrides: `key=value` each; the key is dotted, the value is YAML. Later ones win.
         environment: where `${VAR}` is looked up.
 
     Raises:
         StudyFileError: every problem found, each with file and line (or override), key, and what would be right.
     """
     if len(overrides) > _MAX_OVERRIDES:
-        raise StudyFileError([f"--set is given {len(overrides):,} times; at most {_MAX_OVERRIDES} are read"])
+        raise StudyFileError([f"--set is given {len(overrides):,} times; the limit is {_MAX_OVERRIDES}"])
     document = parse(_read(path), environment)
     report = _Report(path, document)
     if document.is_yaml and report.is_mapping():
@@ -56,7 +56,7 @@ def load_study(path: Path, overrides: Sequence[str] = (), environment: Mapping[s
 
 
 def _read(path: Path) -> str:
-    """The file's text, at most a little more than `parse` takes; a device or a pipe might never end, or never begin."""
+    """The file's text. Devices and pipes are refused, as reading them may never end; so are files too long to parse."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
@@ -69,13 +69,13 @@ def _read(path: Path) -> str:
                 raise StudyFileError([f"{path}: has {size}"])
             return file.read(4 * MAX_CHARACTERS).decode("utf-8")
     except FileNotFoundError:
-        raise StudyFileError([f"{path}: there is no such file{_near_files(path)}"]) from None
+        raise StudyFileError([f"{path}: no such file{_near_files(path)}"]) from None
     except IsADirectoryError:
         raise StudyFileError(
             [f"{path}: is a folder; name a study file in it{_near_files(path / 'study.yaml')}"]
         ) from None
     except UnicodeDecodeError as error:
-        raise StudyFileError([f"{path}: is not text in UTF-8 (byte {error.start}); give a YAML file"]) from None
+        raise StudyFileError([f"{path}: is not UTF-8 text (byte {error.start}); give a YAML file"]) from None
     except OSError as error:
         raise StudyFileError([f"{path}: cannot be read: {error.strerror or error}"]) from None
     except ValueError as error:  # a null character
@@ -84,7 +84,7 @@ def _read(path: Path) -> str:
 
 def _near_files(path: Path) -> str:
     folder = path.parent
-    if not os.path.isdir(folder):  # `Path.is_dir` raises where a name is too long
+    if not os.path.isdir(folder):  # `Path.is_dir` raises if a name is too long
         return f"; the folder {folder} does not exist"
     names = sorted(file.name for file in folder.iterdir() if file.suffix in (".yaml", ".yml"))
     near = nearest(path.name, names)
@@ -101,21 +101,21 @@ class _Report:
         self.content = document.content
         self.lines = dict(document.lines)
         self.unread = list(document.problems)
-        """Of the text itself: what comes of their keys is not worth a second line, and an override settles them."""
+        """Problems of the text itself. Further problems of their keys are not reported; an override clears them."""
         self.problems: list[tuple[int, str]] = []
-        """Line, for sorting, and the whole sentence; problems of overrides come last."""
+        """Line number for sorting, and the full message; problems of overrides come last."""
         self.origins: dict[KeyPath, str] = {}
-        """Overridden key to the override as written; later ones win."""
+        """Overridden key to the override as written. Later ones win."""
 
     def sentences(self) -> list[str]:
-        """Every problem, in the order of the file; of very many the first."""
+        """Problems in file order, at most `MAX_SHOWN`."""
         unread = [(line, f"{self.path}:{line}: {problem}") for line, problem in self.unread]
         texts = list(dict.fromkeys(text for _, text in sorted(unread + self.problems, key=itemgetter(0))))
         more = len(texts) - MAX_SHOWN
         return texts if more <= 0 else [*texts[:MAX_SHOWN], f"{self.path}: and {more:,} more problems like these"]
 
     def add(self, problem: KeyProblem) -> None:
-        """Note a problem where its key was written, or failing that the nearest key that holds it."""
+        """Record a problem at the line of its key, or of the nearest enclosing key."""
         if problem.path in self._unread_paths():
             return
         override = self._override_of(problem.path)
@@ -130,7 +130,7 @@ class _Report:
         return {problem.path for _, problem in self.unread}
 
     def _override_of(self, path: KeyPath) -> str | None:
-        """The override that wrote `path`, or made the mapping at `path` that the file does not have."""
+        """The override that set `path`, or that created the mapping at `path`."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
@@ -140,16 +140,20 @@ class _Report:
         return None if path in self.lines else next(beneath, None)
 
     def is_mapping(self) -> bool:
-        """Whether the file holds keys with values at its top; if not, a problem is noted."""
+        """Whether the top level of the file is a mapping; records a problem if not."""
         if self.content is None:
-            self.add(KeyProblem((), "is empty; a study file has at least name, data and space"))
+            self.add(KeyProblem((), "is empty; a study file needs at least name, data and space"))
         elif not isinstance(self.content, dict):
             found = "a list" if isinstance(self.content, list) else f"only the value {shown(self.content)}"
-            self.add(KeyProblem((), f"holds {found}; a study file has keys with values, such as `name: my-study`"))
+            self.add(
+                KeyProblem(
+                    (), f"contains {found}; a study file is a mapping of keys to values, such as `name: my-study`"
+                )
+            )
         return isinstance(self.content, dict)
 
     def overridden(self, overrides: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
-        """The file's content with the overrides in place."""
+        """The file's content with the overrides applied."""
         content: dict[str, Any] = deepcopy(self.content)
         for text in overrides:
             path, value, problems = read_override(text, environment)
@@ -163,13 +167,13 @@ class _Report:
         return content
 
     def _forget(self, path: KeyPath) -> None:
-        """What was written at `path` and beneath it has been overridden."""
+        """Drop lines, overrides and problems at `path` and below, which a new override replaces."""
         self.lines = {key: line for key, line in self.lines.items() if key[: len(path)] != path}
         self.origins = {key: text for key, text in self.origins.items() if key[: len(path)] != path}
         self.unread = [(line, problem) for line, problem in self.unread if problem.path[: len(path)] != path]
 
     def checked(self, content: dict[str, Any]) -> StudyConfig | None:
-        """The study, or what its readable part makes, with every problem of schema and space noted."""
+        """The study, or its readable part; records every problem of schema and space."""
         found = misplaced_booleans(content, StudyConfig)
         try:
             study: StudyConfig | None = StudyConfig.model_validate(content)
@@ -188,7 +192,7 @@ class _Report:
 
 
 def _short(override: str) -> str:
-    """An override as it is named in messages: without what would act on a terminal."""
+    """An override as shown in messages: shortened, with control characters escaped."""
     text = override if len(override) <= 120 else f"{override[:117]}..."
     return text if text.isprintable() else ascii(text)[1:-1]
 

@@ -1,4 +1,4 @@
-"""What pydantic found wrong, in words for the person who wrote the file: the value received and what would be right."""
+"""Turns pydantic's errors into messages for the file's author: the value received and what would be right."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,21 +10,21 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 KeyPath = tuple[str | int, ...]
-"""Keys and list indices from the top of a document; a key may hold dots, as the space's do."""
+"""Keys and list indices from the top of a document. Keys may contain dots, as those of the space do."""
 
 MAX_SHOWN = 100
-"""Problems that are reported at once."""
+"""Maximum number of problems reported at once."""
 
 _LONGEST_WORD, _MAX_KNOWN, _MAX_LISTED = 80, 500, 120
-"""Longest word that is compared with others, and with how many: the time is quadratic in the words' lengths. How many
-words are listed."""
+"""Longest word to look up, number of words to compare it with (the time is quadratic in word length), and number of
+words to list."""
 
 _Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class KeyProblem:
-    """One thing that is wrong, and under which key."""
+    """One problem and the key it belongs to."""
 
     path: KeyPath
     message: str
@@ -42,7 +42,7 @@ def dotted(path: KeyPath) -> str:
 
 
 def nearest(word: object, known: Iterable[str]) -> str | None:
-    """The known word most like `word`; None where none is like it, or `word` is too long to be a misspelt one."""
+    """The known word most similar to `word`; None if none is close, or if `word` is too long to be a typo."""
     text = str(word)
     if len(text) > _LONGEST_WORD:
         return None
@@ -61,9 +61,9 @@ def choose_from(word: object, known: Iterable[str]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[KeyProblem]:
-    """One problem a key; where pydantic tried several types in vain, what the field takes is said once.
+    """One problem per key; if pydantic tried several types, what the field takes is reported once.
 
-    Beyond `MAX_SHOWN` problems only the key is given: looking for what was meant takes time.
+    Beyond `MAX_SHOWN` problems only the key is given, as looking for suggestions takes time.
     """
     problems: dict[KeyPath, KeyProblem] = {}
     for detail in error.errors(include_url=False):
@@ -71,13 +71,13 @@ def explain(error: ValidationError, model: type[BaseModel]) -> list[KeyProblem]:
         if len(problems) < MAX_SHOWN:
             problem = _explain_one(detail, path, schema, _json_schema(model))
         else:
-            problem = KeyProblem(path, "is wrong, too")
+            problem = KeyProblem(path, "is also invalid")
         problems.setdefault(problem.path, problem)
     return list(problems.values())
 
 
 def misplaced_booleans(content: object, model: type[BaseModel]) -> list[KeyProblem]:
-    """Booleans where a number belongs, which pydantic would read as 0 or 1."""
+    """Booleans in place of numbers, which pydantic would read as 0 or 1."""
     root = _json_schema(model)
     return list(_misplaced(content, (), root, root))
 
@@ -102,7 +102,7 @@ def _misplaced(content: object, path: KeyPath, schema: _Schema, root: _Schema) -
 
 
 def expected_of(model: type[BaseModel], field: str) -> str:
-    """What a field of a class takes, in words."""
+    """Description of what a field of a class accepts."""
     root = _json_schema(model)
     return _expected(root["properties"][field], root)
 
@@ -143,7 +143,7 @@ def _explain_one(detail: Mapping[str, Any], path: KeyPath, schema: _Schema, root
 
 
 def shown(value: object) -> str:
-    """The value as received, cut where it is long."""
+    """The value as received, shortened if long."""
     text = "nothing" if value is None else repr(value[:100] if isinstance(value, str) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
@@ -158,10 +158,10 @@ def _json_schema(model: type[BaseModel]) -> _Schema:
 
 
 def _find(location: tuple[str | int, ...], root: _Schema) -> tuple[KeyPath, _Schema]:
-    """Where pydantic's location lies in the document, and the schema there.
+    """Key path of a pydantic location in the document, and the schema there.
 
-    Pydantic puts the names of union members among the keys; the schema tells them apart. For a key that the schema
-    does not know, the schema is that of the mapping it stands in.
+    Pydantic mixes names of union members into the location; the schema tells them from keys. For an unknown key,
+    the returned schema is that of the enclosing mapping.
     """
     path: list[str | int] = []
     schema = _resolved(root, root)
@@ -188,7 +188,7 @@ def _step(schema: _Schema, step: str | int) -> _Schema | None:
 
 
 def _resolved(schema: _Schema, root: _Schema) -> _Schema:
-    """Follow references, and an optional type to the type."""
+    """Follow references, and unwrap an optional type."""
     if "$ref" in schema:
         return _resolved(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     members = [member for member in schema.get("anyOf", ()) if member.get("type") != "null"]
@@ -196,7 +196,7 @@ def _resolved(schema: _Schema, root: _Schema) -> _Schema:
 
 
 def _expected(schema: _Schema, root: _Schema) -> str:
-    """What a field takes, in words."""
+    """Description of what a field accepts."""
     schema = _resolved(schema, root)
     if "anyOf" in schema:
         types = {member.get("type") for member in schema["anyOf"]}
@@ -222,7 +222,7 @@ def _expected(schema: _Schema, root: _Schema) -> str:
 
 
 def _expected_list(items: _Schema, root: _Schema) -> str:
-    """Items that may be almost anything are not spelled out."""
+    """Item types are left out if there are many."""
     return (
         "a list of values" if len(items.get("anyOf", ())) > 2 or not items else f"a list, each {_expected(items, root)}"
     )
@@ -230,9 +230,9 @@ def _expected_list(items: _Schema, root: _Schema) -> str:
 
 def _expected_mapping(schema: _Schema) -> str:
     if "examples" in schema:
-        return f"keys with values, for example {schema['examples'][0]}"
+        return f"a mapping, for example {schema['examples'][0]}"
     required = schema.get("required", ())
-    return f"keys with values, at least {', '.join(required)}" if required else "keys with values"
+    return f"a mapping with at least {', '.join(required)}" if required else "a mapping"
 
 
 def _limits(schema: _Schema) -> str:

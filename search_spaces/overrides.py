@@ -1,4 +1,4 @@
-"""`--set key=value`: one field of the study file written on the command line."""
+"""`--set key=value`: overrides one field of the study file on the command line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from search_spaces.yaml_file import parse
 from trainables.config import TrialConfig
 
 _LONGEST_KEY, _MAX_DEPTH = 200, 10
-"""Characters and parts of an override's key; no field lies deeper than 5."""
+"""Maximum characters and parts of an override's key. No field is nested deeper than 5."""
 
 
 def read_override(text: str, environment: Mapping[str, str]) -> tuple[KeyPath, Any, list[KeyProblem]]:
@@ -24,7 +24,7 @@ def read_override(text: str, environment: Mapping[str, str]) -> tuple[KeyPath, A
 
 
 def key_path(key: str) -> KeyPath:
-    """Split at the dots, but keep a parameter's own path together: `space` / `model.filters` / `choices`."""
+    """Split at dots, but keep a parameter's path together: `space` / `model.filters` / `choices`."""
     parts = [part for part in key.split(".") if part]
     if parts[:1] != ["space"] or len(parts) < 3:
         return tuple(parts)
@@ -35,13 +35,13 @@ def key_path(key: str) -> KeyPath:
 
 
 def apply_override(content: dict[str, Any], path: KeyPath, value: Any) -> list[KeyProblem]:
-    """Set `value` at `path` of a study file's content, making the mappings on the way; problems if it cannot be."""
+    """Set `value` at `path` of a study file's content, creating mappings as needed; returns problems if it cannot."""
     keys = [str(key) for key in path]
     target = content
     for depth, key in enumerate(keys[:-1], start=1):
         inner = _opened(target.get(key), ".".join(keys[:depth]))
         if not isinstance(inner, dict):
-            return [KeyProblem(path, f"{dotted(path[:depth])} is {shown(inner)}, which holds no keys")]
+            return [KeyProblem(path, f"{dotted(path[:depth])} is {shown(inner)}, not a mapping")]
         target[key] = target = inner
     if len(keys) == 3 and keys[0] == "space":
         _give_way(target, keys[2])
@@ -57,18 +57,18 @@ _NAMED = {
     },
     **{f"search.{field}": SearchConfig.model_fields[field].default for field in ("searcher", "scheduler")},
 }
-"""Sections that have a `name`, and the one they have where the file is silent."""
+"""Sections that have a `name`, and their default names."""
 
 
 def _opened(inner: Any, path: str) -> Any:
-    """A mapping to set a key in, where the file has none or only the `name` of one."""
+    """A mapping to set a key in, even if the file has none or only a `name`."""
     if path in _NAMED and (inner is None or isinstance(inner, str)):
         return {"name": inner or _NAMED[path]}
     return {} if inner is None else inner
 
 
 def _give_way(parameter: dict[str, Any], field: str) -> None:
-    """Choices put a range out of force, and a range choices."""
+    """Setting choices removes a range, and setting a range removes choices."""
     ranges = set(Parameter.model_fields) - {"choices", "when"}
     if field == "choices":
         for name in ranges:

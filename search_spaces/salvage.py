@@ -1,4 +1,4 @@
-"""The readable part of a study file that has errors, so that the errors of its space show in the same run."""
+"""The readable part of a study file with errors, so that errors in its space are reported in the same run."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -14,15 +14,15 @@ _STAND_INS: dict[str, Any] = {
     "data": {"dataset": "digits"},
     "space": {"training.seed": {"choices": [0]}},
 }
-"""For required keys that are missing; no check of a space depends on them."""
+"""Values for missing required keys. No check of the space depends on them."""
 
 _MAX_ROUNDS = 5
-"""A missing key is taken out with what holds it, level by level; no configuration is deeper."""
+"""A missing key is removed with its parents, one level per round. No configuration is nested deeper."""
 
 
 def salvage(content: dict[str, Any], problems: Iterable[KeyProblem]) -> StudyConfig | None:
-    """The study without the keys that have problems, its space empty where no parameter is left; None where nothing can
-    be made of the rest."""
+    """The study without the keys that have problems, with an empty space if no parameter is left; None if the rest is
+    not valid either."""
     remaining = deepcopy(content)
     for _ in range(_MAX_ROUNDS):
         for problem in problems:
@@ -37,7 +37,7 @@ def salvage(content: dict[str, Any], problems: Iterable[KeyProblem]) -> StudyCon
 
 
 def _remove(content: dict[str, Any], path: KeyPath) -> None:
-    """Take out the key; where it is the absence of one, or a part of a parameter, what holds it."""
+    """Remove the key. If it is missing, remove its parent; if it is part of a parameter, the whole parameter."""
     if not path:
         return
     if path[0] == "space":

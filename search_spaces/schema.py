@@ -12,26 +12,26 @@ from trainables.config.base import MAX_LAYERS, MAX_PARAMETERS, Count, Name, Numb
 from trainables.config.objective import Objective
 
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
-"""A whole number of any field; as far as a float counts without gaps, too."""
+"""Integers that a float represents exactly."""
 Text = Annotated[str, Field(max_length=4_095)]
 Scalar = bool | Whole | Number | Text | None
 Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
-"""What one parameter can be set to."""
+"""Value of one parameter."""
 Values = Annotated[list[Value], Field(max_length=10_000)]
 Wanted = Annotated[list[Any], Field(max_length=1_000)]
-"""Values that a condition asks for; they are compared, nothing else."""
+"""Values listed in a condition; only used for comparison."""
 
 Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
-"""Paths of fields to values."""
+"""Field paths to values."""
 
 _MAX_STEPS = 1_000_000
-"""Values of a range with a step. None is ever listed, but what cannot be told apart in a plot need not be searched."""
+"""Maximum number of values of a range with a step. A finer step makes no visible difference."""
 
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 
 
 def _seconds(value: object) -> object:
-    """`8h`, `1h30m`, `90s` to seconds; numbers pass through; anything else is left for pydantic to refuse."""
+    """Convert `8h`, `1h30m`, `90s` to seconds. Non-strings are passed through for pydantic to check."""
     if not isinstance(value, str):
         return value
     match = _DURATION.fullmatch(value.strip())
@@ -46,7 +46,7 @@ Duration = Annotated[Seconds, BeforeValidator(_seconds)]
 
 
 def _short(size: object) -> object:
-    """Leave sizes to pydantic, which multiplies floats: of three hundred digits it would make infinitely many bytes."""
+    """Refuse very long sizes: pydantic converts them to floats, and 300 digits would become infinity."""
     if isinstance(size, str) and len(size) > 30:
         raise ValueError(f"got {size[:30]!r}...; write bytes, or for example 4GiB")
     return size
@@ -67,9 +67,9 @@ class Parameter(Config):
     log: bool = False
     """Search the logarithm."""
     step: Whole | Number | None = None
-    """Distance between neighbouring values; without it a float range is continuous."""
+    """Distance between adjacent values; without it a float range is continuous."""
     when: Annotated[dict[Name, Scalar | Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
-    """The parameter exists only where each named key has this value, or one of these."""
+    """The parameter exists only if each named key has this value, or one of these values."""
 
     @model_validator(mode="after")
     def _one_kind_of_range(self) -> Self:
@@ -84,18 +84,18 @@ class Parameter(Config):
         if self.log and self.low <= 0:
             raise ValueError(f"log needs low above 0, got {self.low}")
         if self.log and self.step is not None:
-            raise ValueError("log and step exclude each other")
+            raise ValueError("log and step cannot be combined")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be above 0, got {self.step}")
         if self.step is not None and (self.high - self.low) / self.step > _MAX_STEPS:
             raise ValueError(
-                f"step {self.step} makes {(self.high - self.low) / self.step:.3g} values of {self.low} to {self.high}, "
-                f"at most {_MAX_STEPS:,} are searched; give a larger step, or none for a continuous range"
+                f"step {self.step} makes {(self.high - self.low) / self.step:.3g} values from {self.low} to "
+                f"{self.high}; at most {_MAX_STEPS:,} are allowed; give a larger step, or none for a continuous range"
             )
         return self
 
     def has(self, value: Value) -> bool:
-        """Whether the parameter can have this value."""
+        """Whether the parameter can take this value."""
         if self.choices is not None:
             return value in self.choices
         if not isinstance(value, int | float) or isinstance(value, bool) or self.low is None or self.high is None:
@@ -105,41 +105,41 @@ class Parameter(Config):
 
 
 class SearchConfig(Config):
-    """How to search and what it may cost."""
+    """How to search, and the search budget."""
 
     objective: Literal["val_accuracy", "val_loss"] = "val_accuracy"
-    """What the champion is best in; by its best epoch."""
+    """Metric that the champion is best in, at its best epoch."""
     second_objective: Literal["parameters", "macs"] | None = None
-    """Size of the model, to be kept small at the same time: the study looks for the best trade-offs."""
+    """Model size to minimize at the same time: the study looks for the best trade-offs."""
     searcher: SearcherConfig = Field(default="tpe", validate_default=True)
     """What to try next: a name, or `{name: ..., options}`; `tune-cli zoo searchers`."""
     scheduler: SchedulerConfig = Field(default="asha", validate_default=True)
     """What to stop early: a name, or `{name: ..., options}`; `tune-cli zoo schedulers`."""
     trials: Count = 20
-    """Trials to train, counting those stopped early or failed, not the infeasible ones or repeats."""
+    """Trials to train. Stopped and failed trials count; infeasible ones and repeats do not."""
     time_budget: Duration | None = None
-    """Wall-clock time of the search: `8h`, `30m`, or seconds. Data preparation and the final report come on top."""
+    """Wall-clock time of the search: `8h`, `30m`, or seconds. Excludes data preparation and the final report."""
     total_epochs: TotalEpochs | None = None
-    """Epochs that all trials together may train; running trials are stopped when they are spent."""
+    """Total epochs of all trials; running trials are stopped when this is reached."""
     target: Number | None = None
-    """The search ends as soon as the objective is this good."""
+    """The search ends once the objective is this good."""
     patience: Count | None = None
-    """The search ends after this many finished trials without a better one."""
+    """The search ends after this many finished trials without improvement."""
     first: Annotated[tuple[Configuration, ...], Field(max_length=1_000)] = ()
-    """Configurations to try before the searcher chooses, each a map of the space's paths to values; what it leaves out
-    is as in the base configuration, which is always the very first."""
+    """Configurations to try before the searcher's own, each a mapping of paths in the space to values. Missing paths
+    keep their base value. The base configuration itself is always tried first."""
     warm_start: Name | None = None
-    """Name of another study on the same images, in the same storage: the searcher learns from its trials, too."""
+    """Name of another study on the same images, in the same storage, whose trials the searcher also learns from."""
     stages: Annotated[tuple[StageConfig, ...], Field(max_length=20)] = ()
-    """Stages, each with its own parameters and budget, each from where the one before left off. `trials`,
-    `total_epochs` and `patience` are then the stages' own; `time_budget` and `target` are the whole study's."""
+    """Stages, each with its own parameters and budget, each starting from the result of the one before. `trials`,
+    `total_epochs` and `patience` are then set per stage; `time_budget` and `target` apply to the whole study."""
     seed: Seed = 0
     keep_checkpoints: Count = 3
-    """Checkpoints of this many best trials stay on disk; with `second_objective`, those of all best trade-offs, too."""
+    """Number of best trials whose checkpoints are kept; with `second_objective`, also those of all best trade-offs."""
 
     @property
     def ranking(self) -> Objective:
-        """How epochs and trials are ordered."""
+        """How epochs and trials are ranked."""
         return Objective(metric=self.objective)
 
     @property
@@ -149,44 +149,44 @@ class SearchConfig(Config):
 
     @property
     def trials_in_all(self) -> int:
-        """Trials of all stages together."""
+        """Total trials of all stages."""
         return sum(stage.trials for stage in self.stages) or self.trials
 
 
 class ConfirmConfig(Config):
-    """Retraining the best trials with fresh seeds, in full, before a difference is believed."""
+    """Retrains the best trials in full with fresh seeds, to check that a difference is not luck."""
 
     top: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """This many best trials are retrained; 0: none."""
+    """Number of best trials to retrain; 0: none."""
     seeds: Annotated[int, Field(ge=2, le=1_000)] = 3
-    """Fresh seeds for each of them."""
+    """Fresh seeds per trial."""
 
 
 class ResourcesConfig(Config):
-    """What one trial occupies; as many run at once as fit."""
+    """Resources of one trial; as many trials run at once as fit."""
 
     cpus_per_trial: Annotated[int, Field(ge=1, le=10_000)] = 1
     gpus_per_trial: Annotated[float, Field(ge=0.0, le=1_000.0), AfterValidator(_shareable)] = 0.0
     """May be a fraction: 0.25 puts four trials on one GPU."""
     memory_per_trial: Annotated[ByteSize, Field(gt=0, le=2**50), BeforeValidator(_short)] | None = None
-    """What one trial may add to its worker's memory, in bytes or as `4GiB`; a trial that needs more is infeasible.
-    GPU memory has its own limit."""
+    """Memory that one trial may add to its worker, in bytes or as `4GiB`; a trial that needs more is infeasible.
+    Does not include GPU memory."""
     max_concurrent: Count | None = None
-    """Upper limit of trials at once."""
+    """Maximum number of trials at once."""
 
 
 class StudyConfig(TrialSections):
-    """One study file: the sections of a base configuration, and what to vary in it. A study is not a trial."""
+    """One study file: the sections of a base configuration, and what to vary in it."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    """Letters, digits, `.`, `_`, `-`; the folder and the MLflow names are made of it."""
+    """Letters, digits, `.`, `_`, `-`; used for the folder and the MLflow names."""
     search: SearchConfig = SearchConfig()
     resources: ResourcesConfig = ResourcesConfig()
     confirm: ConfirmConfig = ConfirmConfig()
     space: dict[Name, Parameter] = Field(
         min_length=1, max_length=MAX_PARAMETERS, examples=["model.filters: {choices: [16, 32]}"]
     )
-    """Path of a base field, for example `model.filters`, to what it may be."""
+    """Path of a base field, for example `model.filters`, to its range or choices."""
 
     @property
     def base(self) -> TrialConfig:

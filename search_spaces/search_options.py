@@ -1,4 +1,4 @@
-"""Searchers and schedulers with their options, told apart by `name` (a plain name means all defaults); stages."""
+"""Searchers, schedulers and stages with their options. `name` selects the type; a plain name means all defaults."""
 
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ Population = Annotated[int, Field(ge=2, le=100_000)]
 
 
 class TpeConfig(Config):
-    """Tree-structured Parzen estimator, multivariate, grouped by condition: the default, good for every space."""
+    """Tree-structured Parzen estimator, multivariate, grouped by condition: the default, works for any space."""
 
     name: Literal["tpe"] = "tpe"
     startup_trials: Count = 10
@@ -25,7 +25,7 @@ class TpeConfig(Config):
 
 
 class RandomConfig(Config):
-    """Independent random draws: the baseline that every other searcher has to beat."""
+    """Independent random draws: the baseline for the other searchers."""
 
     name: Literal["random"] = "random"
 
@@ -37,7 +37,7 @@ class GridConfig(Config):
 
 
 class GpConfig(Config):
-    """Gaussian process with expected improvement, for up to some hundred trials; refuses `when`."""
+    """Gaussian process with expected improvement, for up to a few hundred trials; does not support `when`."""
 
     name: Literal["gp"] = "gp"
     startup_trials: Count = 10
@@ -45,11 +45,11 @@ class GpConfig(Config):
 
 
 class CmaEsConfig(Config):
-    """Covariance matrix adaptation evolution strategy, for numbers and many trials; refuses `when` and `choices`."""
+    """Covariance matrix adaptation evolution strategy, for numeric spaces and many trials; no `when`, no `choices`."""
 
     name: Literal["cma_es"] = "cma_es"
     population: Population | None = None
-    """Trials a generation; default 4 + 3 ln(number of parameters)."""
+    """Trials per generation; default 4 + 3 ln(number of parameters)."""
 
 
 class Nsga2Config(Config):
@@ -57,7 +57,7 @@ class Nsga2Config(Config):
 
     name: Literal["nsga2"] = "nsga2"
     population: Population = 20
-    """Trials a generation."""
+    """Trials per generation."""
 
 
 SearcherConfig = Annotated[
@@ -68,7 +68,7 @@ SearcherConfig = Annotated[
 
 
 class AshaConfig(Config):
-    """Asynchronous successive halving: at each rung the best 1/`reduction_factor` go on."""
+    """Asynchronous successive halving: at each rung the best 1/`reduction_factor` continue."""
 
     name: Literal["asha"] = "asha"
     grace_epochs: Epochs = 1
@@ -77,23 +77,23 @@ class AshaConfig(Config):
 
 
 class HyperbandConfig(Config):
-    """Asynchronous Hyperband: ASHA with several first rungs, each trial bound to one of them."""
+    """Asynchronous Hyperband: ASHA with several brackets; each trial belongs to one."""
 
     name: Literal["hyperband"] = "hyperband"
     grace_epochs: Epochs = 1
-    """The first rung of the first bracket; each further bracket leaves out one rung more."""
+    """The first rung of the first bracket; each further bracket skips one more rung."""
     reduction_factor: ReductionFactor = 3
     brackets: Annotated[int, Field(ge=1, le=100)] = 3
 
 
 class MedianConfig(Config):
-    """Median stopping: a trial whose best is below the median of the others' running means ends."""
+    """Median stopping: stops a trial whose best is worse than the median of the others' running means."""
 
     name: Literal["median"] = "median"
     grace_epochs: Epochs = 1
     """Epochs before a trial may be stopped."""
     min_trials: Count = 3
-    """Other trials that must have come as far."""
+    """Other trials that must have reached the same epoch."""
 
 
 class NoSchedulerConfig(Config):
@@ -110,7 +110,7 @@ SchedulerConfig = Annotated[
 
 
 class StageConfig(Config):
-    """One stage of a staged search: some parameters vary, the others are as the stages before left them."""
+    """One stage of a staged search: some parameters vary, the others keep the values of the previous stages."""
 
     parameters: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MAX_PARAMETERS)]
     """Paths of `space` that vary in this stage."""
@@ -121,16 +121,16 @@ class StageConfig(Config):
     scheduler: SchedulerConfig | None = None
     """What to stop early; default `search.scheduler`."""
     total_epochs: TotalEpochs | None = None
-    """Epochs that the stage's trials together may train."""
+    """Total epochs of the stage's trials."""
     patience: Count | None = None
-    """The stage ends after this many finished trials without a better one."""
+    """The stage ends after this many finished trials without improvement."""
     max_epochs: Epochs | None = None
-    """Epochs of a trial; default `training.max_epochs`."""
+    """Epochs per trial; default `training.max_epochs`."""
     train_fraction: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     """Share of the training images used, for a cheap stage; default `data.train_fraction`."""
     image_size: Pixels | None = None
     """Pixels, for a cheap stage; default `data.image_size`."""
     top: Count = 1
-    """How many of the stage's best decide what comes after it. Its best values are fixed for all later stages that do
-    not vary them again. A later stage that does searches the whole range if this is 1, else around the best `top`
-    trials: among their choices, or from the nearest value tried below theirs to the nearest above."""
+    """How many of the stage's best trials shape later stages. Later stages that do not vary a parameter use its best
+    value. A later stage that varies it again searches the whole range if `top` is 1, else around the best `top` trials:
+    among their choices, or from the nearest value tried below theirs to the nearest above."""

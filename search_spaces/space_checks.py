@@ -1,4 +1,4 @@
-"""Whether a space can be searched: fields that exist, values that make valid trials, conditions that can be met."""
+"""Checks that a space can be searched: its fields exist, its values make valid trials, its conditions can hold."""
 
 import math
 from collections.abc import Collection, Iterator
@@ -13,28 +13,27 @@ from search_spaces.value_checks import ValueChecker, deciding_parameters
 from trainables.config import TrialConfig
 
 _SAME_IMAGES = "all trials must see the same images in the same split, or their accuracies cannot be compared"
-_NOT_LEARNT = "it changes nothing that a trial learns"
+_NOT_LEARNT = "it does not affect what a trial learns"
 _FIXED = {
     "name": "a study has one name",
-    "search": "how to search is fixed for the whole study",
-    "resources": "what a trial occupies is fixed for the whole study",
-    "space": "a space does not vary itself",
+    "search": "search settings are fixed for the whole study",
+    "resources": "a trial's resources are fixed for the whole study",
+    "space": "a space cannot vary itself",
     "data": _SAME_IMAGES,
     "training.checkpoint_seconds": _NOT_LEARNT,
 }
-"""What a space may not vary, and why."""
-
+"""Fields and sections that a space may not vary, and why."""
 
 _MAX_FOR_ONE = 20
-"""Problems of one parameter that are reported at once."""
+"""Maximum number of problems reported per parameter."""
 
 
 def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> Iterator[KeyProblem]:
-    """Yield every problem of the study's space; none means each value of each parameter can make a valid trial.
+    """Yield every problem of the study's space; none if each value of each parameter can be part of a valid trial.
 
     Args:
         study: the study as far as its schema could read it.
-        unreadable: parameters of the file that the schema refused; what depends on them is not judged.
+        unreadable: parameters that the schema refused; anything that depends on them is not checked.
     """
     unsound = set(unreadable)
     for path in unreadable:
@@ -49,7 +48,7 @@ def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> Iterato
         unsound |= {path} if found else set()
     cycle = condition_cycle(study)
     if cycle:
-        yield KeyProblem(("space", cycle[0], "when"), f"runs in a circle: {' -> '.join(cycle)}")
+        yield KeyProblem(("space", cycle[0], "when"), f"is circular: {' -> '.join(cycle)}")
         return
     checker = ValueChecker(study, unsound)
     for path in study.space:
@@ -58,12 +57,12 @@ def check_space(study: StudyConfig, unreadable: Collection[str] = ()) -> Iterato
 
 
 def _some(problems: Iterator[KeyProblem]) -> Iterator[KeyProblem]:
-    """As many problems of one parameter as help: of 10,000 choices all may be wrong for one reason."""
+    """Limit the problems per parameter: 10,000 choices may all be wrong for the same reason."""
     return islice(problems, _MAX_FOR_ONE)
 
 
 def check_first(study: StudyConfig) -> Iterator[KeyProblem]:
-    """Yield every problem of `search.first`: fields that do not exist, values that make no valid trial together."""
+    """Yield every problem of `search.first`: unknown fields, and values that do not combine to a valid trial."""
     for index, values in enumerate(study.search.first):
         here: KeyPath = ("search", "first", index)
         is_sound = True
@@ -78,7 +77,7 @@ def check_first(study: StudyConfig) -> Iterator[KeyProblem]:
 
 
 def _path_problem(study: StudyConfig, path: str) -> str | None:
-    """What is wrong with varying the field `path`, if anything."""
+    """Why the field `path` cannot vary, or None."""
     problem = _field_problem(study, path)
     section = path.partition(".")[0]
     if problem is None and not owners(path).keys() & _reachable(study, section):
@@ -88,22 +87,22 @@ def _path_problem(study: StudyConfig, path: str) -> str | None:
 
 
 def _field_problem(study: StudyConfig, path: str) -> str | None:
-    """Why no trial can be told from another by `path`: it is no field, or the same for the whole study."""
+    """Why `path` cannot be set per trial: it is not a field, or is fixed for the whole study. None if it can."""
     section = path.partition(".")[0]
     reason = _FIXED.get(path) or _FIXED.get(section)
     if reason:
         return f"cannot vary: {reason}; set it in the base configuration"
     if path in TrialConfig.model_fields:
-        return f"is a whole section; name a field of it, for example {field_paths(path)[0]}"
-    return None if owners(path) else f"there is no such field; {_suggestion(study, path)}"
+        return f"is a section; name a field in it, for example {field_paths(path)[0]}"
+    return None if owners(path) else f"no such field; {_suggestion(study, path)}"
 
 
 def _suggestion(study: StudyConfig, path: str) -> str:
-    """The field that was meant, or what there is."""
+    """The most similar field, or a list of the fields."""
     section, _, field = path.partition(".")
     known = {name: field_paths(name, _reachable(study, name)) for name in TrialConfig.model_fields}
     everywhere = [known_path for paths in known.values() for known_path in paths]
-    if section in known:  # compared by field alone: what the paths have in common would make any two alike
+    if section in known:  # compare field names only: the shared prefix makes any two paths similar
         by_field = {known_path.partition(".")[2]: known_path for known_path in [*everywhere, *known[section]]}
         near = by_field.get(nearest(field, by_field) or "")
     else:
@@ -127,20 +126,18 @@ def _reachable(study: StudyConfig, section: str) -> list[str]:
 
 
 def _range_problems(path: str, parameter: Parameter) -> Iterator[KeyProblem]:
-    """Repeated choices; a range that the field's kind of number cannot have."""
+    """Repeated choices, and ranges that the field's numeric type does not allow."""
     here: KeyPath = ("space", path)
     seen: set[object] = set()
     for index, choice in enumerate(parameter.choices or []):
         if comparable(choice) in seen:
-            yield KeyProblem((*here, "choices", index), f"{shown(choice)} is there twice; keep one")
+            yield KeyProblem((*here, "choices", index), f"{shown(choice)} is listed twice; keep one")
         seen.add(comparable(choice))
     if parameter.low is None or parameter.high is None:
         return
     kind = numeric_kind(path)
     if kind is None:
-        yield KeyProblem(
-            here, f"low and high need a field of numbers; {path} takes {expected_value(path)}: give choices"
-        )
+        yield KeyProblem(here, f"low and high need a numeric field; {path} takes {expected_value(path)}: give choices")
         return
     numbers = {"low": parameter.low, "high": parameter.high, "step": parameter.step}
     fractions = [name for name, value in numbers.items() if kind == "int" and value is not None and value % 1]
@@ -158,7 +155,7 @@ def _range_problems(path: str, parameter: Parameter) -> Iterator[KeyProblem]:
 def _when_problems(
     study: StudyConfig, path: str, parameter: Parameter, unreadable: Collection[str]
 ) -> Iterator[KeyProblem]:
-    """Conditions on what does not exist, or on values that never come."""
+    """Conditions on unknown parameters, or on values that never occur."""
     for key, allowed in (parameter.when or {}).items():
         here: KeyPath = ("space", path, "when", key)
         if key in study.space:
@@ -173,13 +170,13 @@ def _when_problems(
             known = [*study.space, *(path for section in TrialConfig.model_fields for path in field_paths(section))]
             near = nearest(key, known)
             advice = f"did you mean `{near}`?" if near else f"parameters of the space: {', '.join(study.space)}"
-            yield KeyProblem(here, f"there is no such parameter; {advice}")
+            yield KeyProblem(here, f"no such parameter; {advice}")
 
 
 def _never(here: KeyPath, key: str, condition: Parameter, allowed: list[Any]) -> Iterator[KeyProblem]:
-    """Values that the parameter `key` cannot have."""
+    """Values that the parameter `key` can never have."""
     if not allowed:
-        yield KeyProblem(here, "is empty; give the value, or values, under which the parameter exists")
+        yield KeyProblem(here, "is empty; give the value or values for which the parameter exists")
     choices = set(map(comparable, condition.choices or ()))
     for value in allowed:
         if condition.choices is not None:
@@ -189,5 +186,5 @@ def _never(here: KeyPath, key: str, condition: Parameter, allowed: list[Any]) ->
         elif not condition.has(value):
             step = "" if condition.step is None else f" in steps of {condition.step}"
             yield KeyProblem(
-                here, f"{key} is never {shown(value)}; it lies from {condition.low} to {condition.high}{step}"
+                here, f"{key} is never {shown(value)}; it ranges from {condition.low} to {condition.high}{step}"
             )

@@ -1,4 +1,4 @@
-"""Whether each value of a space can make a valid trial, under every condition under which its parameter exists."""
+"""Checks that each value of a space can be part of a valid trial whenever its parameter exists."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
@@ -14,27 +14,27 @@ from search_spaces.messages import KeyPath, KeyProblem
 from search_spaces.schema import Parameter, StudyConfig
 
 _MAX_CONTEXTS = 200
-"""Combinations of conditions under which one parameter is tried; real studies have a handful."""
+"""Maximum combinations of conditions to try one parameter under; real studies have a handful."""
 
 _MAX_STEPS = 5_000
-"""Values set on the way to these combinations; real studies need as many as they have combinations."""
+"""Maximum steps of the search for these combinations; real studies need one per combination."""
 
 _DRAWS = 16
-"""Draws of the other parameters before a value is called impossible."""
+"""Random draws of the other parameters before a value is considered impossible."""
 
 _MAX_TRIED = 5_000
-"""Trials composed for the whole study, besides one for each value. Real studies need a few hundred."""
+"""Maximum trials composed for the whole study, besides one per value; real studies need a few hundred."""
 
 
 class ValueChecker:
     """Tries the values of a study's parameters.
 
-    Each value is tried at least once; how often beyond that is limited for the study as a whole, so that no space takes
-    longer than a second or two. What is not found here is found when the trial is proposed, which is then infeasible.
+    Each value is tried at least once. Further tries are limited per study, so that no space takes longer than a second
+    or two. Problems missed here show when the trial is proposed: it is then infeasible.
     """
 
     def __init__(self, study: StudyConfig, unsound: Collection[str]) -> None:
-        """Parameters in `unsound` have problems of their own, and are left out of the trials."""
+        """Parameters in `unsound` have problems already, and are left out of the trials."""
         self._study = study
         self._order = parameter_order(study)
         self._ends = {path: [value for _, value in _extremes(study.space[path])] for path in self._order}
@@ -42,18 +42,18 @@ class ValueChecker:
         self._tried = 0
 
     def problems(self, path: str) -> Iterator[KeyProblem]:
-        """Values that make no valid trial, each tried under the conditions under which the parameter exists."""
+        """Values that are never part of a valid trial, tried under all conditions for which the parameter exists."""
         study, (section, _, field) = self._study, path.partition(".")
         contexts = _Contexts(study, self._order, path)
         found = list(islice(contexts, _MAX_CONTEXTS))
         if not found and not contexts.cut_short:
-            yield KeyProblem(("space", path, "when"), "can never be met as a whole")
+            yield KeyProblem(("space", path, "when"), "these conditions can never all hold")
         if not found:
             return
         if has_variants(section):
             base_name = getattr(study, section).name
             chosen = [context.get(f"{section}.name", base_name) for context in found]
-            # What is no name of a variant, or no text at all, is a problem of its own line.
+            # Values that are not variant names are reported on their own line.
             names = dict.fromkeys(name for name in chosen if isinstance(name, str) and name in variants(section))
             lacking = [name for name in names if name not in owners(path)] if field != "name" else []
             if lacking:
@@ -69,7 +69,7 @@ class ValueChecker:
                     break
 
     def _others(self, path: str) -> list[str]:
-        """Sound parameters of the same section, and those that decide which exist; no others make values invalid."""
+        """Sound parameters of the section, and those that decide which exist. No others can make values invalid."""
         section = path.partition(".")[0]
         relevant: set[str] = set()
         for other in self._order:
@@ -78,9 +78,9 @@ class ValueChecker:
         return [other for other in self._order if other in relevant and other not in self._unsound]
 
     def _refusal(self, path: str, values: dict[str, Any], others: list[str]) -> str | None:
-        """Why no trial has these values, whatever the other parameters are; None where one has.
+        """Why no trial can have these values, whatever the other parameters are; None if one can.
 
-        The others are tried all at their first value, all at their last, then drawn.
+        The others are tried at their first values, then their last, then random ones.
         """
         draw = Random(0)
         choosers: list[Callable[[list[Any]], Any]] = [itemgetter(0), itemgetter(-1), *[draw.choice] * _DRAWS]
@@ -93,13 +93,13 @@ class ValueChecker:
                 return None
             said = said or blamed[0].message
             if ".".join(map(str, blamed[0].path[:2])) == path:
-                return said  # wrong by itself, whatever the others are
+                return said  # wrong regardless of the others
             if self._tried > _MAX_TRIED:
                 return None
         return said
 
     def _filled(self, values: dict[str, Any], choose: Callable[[list[Any]], Any], others: list[str]) -> dict[str, Any]:
-        """The values, and one for every other sound parameter that exists then."""
+        """The values, plus a value for every other sound parameter that is active with them."""
         filled = dict(values)
         for path in others:
             if path not in filled and is_active(self._study, path, filled):
@@ -116,19 +116,19 @@ def _needs_when(parameter: Parameter, path: str, lacking: list[str], having: lis
 
 
 def _extremes(parameter: Parameter) -> Iterable[tuple[KeyPath, Any]]:
-    """Every choice, or both ends of the range, with the key each is written under."""
+    """Every choice, or both ends of the range, with its key."""
     if parameter.choices is not None:
         return [(("choices", index), choice) for index, choice in enumerate(parameter.choices)]
     return [(("low",), parameter.low), (("high",), parameter.high)]
 
 
 def _is_about(problem: KeyProblem, path: str) -> bool:
-    """Whether a problem of the composed trial lies in this field, or in how its section's fields go together."""
+    """Whether a problem of the composed trial concerns this field, or the combination of its section's fields."""
     return ".".join(map(str, problem.path[:2])) in (path, path.partition(".")[0], "")
 
 
 def deciding_parameters(study: StudyConfig, path: str) -> set[str]:
-    """Parameters of the space that decide whether `path` exists: those its `when` names, its section's name, theirs."""
+    """Parameters that decide whether `path` exists, directly or not: those in its `when`, and its section's name."""
     deciding: set[str] = set()
     pending = [path]
     while pending:
@@ -142,7 +142,7 @@ def deciding_parameters(study: StudyConfig, path: str) -> set[str]:
 
 
 class _Contexts:
-    """Values of the deciding parameters under which `path` exists, one combination after the other."""
+    """Iterates over the combinations of deciding parameters under which `path` exists."""
 
     def __init__(self, study: StudyConfig, order: Iterable[str], path: str) -> None:
         deciding = deciding_parameters(study, path)
@@ -153,7 +153,7 @@ class _Contexts:
 
     @property
     def cut_short(self) -> bool:
-        """Whether there may be more combinations than were looked at."""
+        """Whether the search stopped before all combinations were seen."""
         return self._steps > _MAX_STEPS
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -176,8 +176,8 @@ class _Contexts:
 
 
 def _distinguished(study: StudyConfig, key: str, path: str) -> list[Any]:
-    """Values of the condition `key` worth telling apart for `path`: those its own `when` asks for, if it does; else all
-    choices, or of a range one end and what any `when` asks for."""
+    """Values of the condition `key` to try for `path`: those in its own `when`, if any; else all choices, or for a
+    range the low end and the values in any `when`."""
     own = (study.space[path].when or {}).get(key)
     if own is not None:
         return allowed_values(own)

@@ -1,13 +1,13 @@
-"""YAML with line numbers: safe, duplicate keys refused, numbers as people write them, variables of the environment.
+"""Safe YAML with line numbers, duplicate-key errors, intuitive numbers, and environment variables.
 
-Where this reads otherwise than PyYAML's `safe_load`:
+Differences from PyYAML's `safe_load`:
 
-- `1e-4` and `1e3` are numbers. `010` is ten, `1:30` and `2024-01-01` are text: no octals, sexagesimals or dates.
+- `1e-4` and `1e3` are numbers. `010` is ten; `1:30` and `2024-01-01` are text: no octals, sexagesimals or dates.
 - A key written twice is an error.
-- `${VAR}` and `${VAR:-default}` in values read the environment, inside quotes and flow mappings too. As in a shell,
-  the default also stands in for a variable that is set but empty. Unquoted, what comes out is read as YAML would read
-  it there (`${N:-20}` is a number); in quotes it stays text. In the path of a file or folder, a variable that looks
-  like a secret stays `${VAR}` (`trainables.config.references`).
+- `${VAR}` and `${VAR:-default}` in values read the environment, also inside quotes and flow mappings. As in a shell,
+  the default also replaces a variable that is set but empty. Unquoted, the result is parsed as YAML (`${N:-20}` is a
+  number); in quotes it stays text. In the path of a file or folder, a variable that looks like a secret stays
+  `${VAR}` (see `trainables.config.references`).
 
 Booleans are YAML 1.1's: `true`, `false`, `yes`, `no`, `on`, `off`. Anchors, aliases and merge keys work; tags do not.
 """
@@ -23,11 +23,11 @@ from search_spaces.messages import KeyPath, KeyProblem, shown
 from trainables.config.references import is_secret
 
 MAX_CHARACTERS = 2**18
-"""Of a file, or of all that its variables stand for; the largest real study has a few thousand."""
+"""Of a file, and of the total its variables expand to; the largest real study has a few thousand."""
 _MAX_VALUES = 20_000
-"""Of a file, aliases followed; room for a parameter of 10,000 choices."""
+"""Per file, counting aliases; enough for a parameter with 10,000 choices."""
 _MAX_KEYS = 500
-"""Of one mapping; a space of every field there is has about a hundred."""
+"""Per mapping; a space with every field has about a hundred."""
 _LONGEST_KEY = 200
 _MAX_DEPTH = 50
 _MAX_WHOLE = 2**63
@@ -35,11 +35,11 @@ _MAX_WHOLE = 2**63
 _VARIABLE = re.compile(r"\$\{[^{}\n]*\}")
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\}")
 _OPEN, _CLOSE = "\ue000", "\ue001"
-"""Stand around a variable's number while YAML is parsed: `{` would open a mapping inside `{root: ${DATA}}`."""
+"""Delimit a variable's number while YAML is parsed: `{` would open a mapping inside `{root: ${DATA}}`."""
 _STAND_IN = re.compile(f"{_OPEN}([0-9]{{1,6}}){_CLOSE}")
 _NOT_TEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000\ue001\u2028-\u202e\u2066-\u2069]")
-"""Control characters, which would act on a terminal; halves of characters, which no file holds; marks that turn the
-direction of writing; and the two that this module writes itself."""
+"""Control characters, which could act on a terminal; lone surrogates, which cannot be encoded; marks that change the
+writing direction; and the two delimiters that this module uses itself."""
 
 
 _PATHS = {("data", "root"), ("data", "cache_dir"), ("model", "weights")}
@@ -55,11 +55,11 @@ _KINDS = {
 }
 
 
-_TOO_MANY = f"more than {_MAX_VALUES:,} values, aliases followed"
+_TOO_MANY = f"more than {_MAX_VALUES:,} values, counting aliases"
 
 
 class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars as this module's docstring says."""
+    """Resolves plain scalars as described in the module docstring."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  # as PyYAML has it
 
@@ -68,9 +68,9 @@ class _Loader(yaml.SafeLoader):
         self._depth = self._nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Count while composing: PyYAML itself would recurse to the end of the stack."""
+        """Count depth and nodes while composing: PyYAML itself would overflow the stack."""
         self._nodes += 1
-        if self._depth > _MAX_DEPTH or self._nodes > 2 * _MAX_VALUES:  # keys are nodes, too
+        if self._depth > _MAX_DEPTH or self._nodes > 2 * _MAX_VALUES:  # keys are nodes too
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's
             problem = f"nested more than {_MAX_DEPTH} deep" if self._depth > _MAX_DEPTH else _TOO_MANY
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
@@ -94,7 +94,7 @@ for _tag, _pattern, _first in (
 def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
     number = int(loader.construct_scalar(node))
     if abs(number) > _MAX_WHOLE:
-        raise ValueError("beyond the whole numbers of 64 bits")
+        raise ValueError("does not fit in 64 bits")
     return number
 
 
@@ -109,19 +109,19 @@ _Loader.add_constructor(f"{_YAML}float", _float)
 
 @dataclass
 class Document:
-    """A parsed text: its value, the line of every key path (from 1), and what is wrong with it."""
+    """A parsed text: its value, the line of every key path (from 1), and its problems."""
 
     content: Any = None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[tuple[int, KeyProblem]] = field(default_factory=list)
-    """Line and problem; `content` is usable without the keys that they name."""
+    """Line and problem; `content` is usable except for the keys they name."""
     is_yaml: bool = True
-    """False: the text could not be parsed, and `content` is nothing."""
+    """False if the text could not be parsed; `content` is then None."""
 
 
 def parse(text: str, environment: Mapping[str, str], path: KeyPath = ()) -> Document:
-    """Read one YAML document, the value of `path` of a study file. Never raises for what the text holds; see
-    `Document.problems`, whose paths begin at the text."""
+    """Parse one YAML document, the value at `path` of a study file. Never raises because of the text: problems go to
+    `Document.problems`, with paths relative to the text."""
     document = Document()
     if len(text) > MAX_CHARACTERS:
         message = f"is {len(text):,} characters long; a study file has at most {MAX_CHARACTERS:,}"
@@ -132,7 +132,7 @@ def parse(text: str, environment: Mapping[str, str], path: KeyPath = ()) -> Docu
         mark = error.problem_mark or error.context_mark
         document.problems.append((mark.line + 1 if mark else 1, KeyProblem((), f"not YAML: {_syntax(error)}")))
         document.is_yaml = False
-    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the latter two of an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two from an escape beyond Unicode
         document.problems.append((1, KeyProblem((), f"not YAML: {str(error).splitlines()[0]}")))
         document.is_yaml = False
     return document
@@ -145,13 +145,13 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     if "'\\t'" in said:
         said += "; indent with spaces, not tabs"
     elif "mapping values are not allowed" in said:
-        said += "; put quotes around a value that holds `: `, and check the indentation"
+        said += "; put quotes around a value that contains `: `, and check the indentation"
     return said
 
 
 def _unread_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
     tag = node.tag.replace(_YAML, "!!")
-    return yaml.MarkedYAMLError(problem=f"the tag {tag} is not read here; take it out", problem_mark=node.start_mark)
+    return yaml.MarkedYAMLError(problem=f"the tag {tag} is not supported; remove it", problem_mark=node.start_mark)
 
 
 def _fill_in(content: dict[str, Any], others: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def _fill_in(content: dict[str, Any], others: dict[str, Any]) -> None:
 
 
 def _is_path(path: KeyPath) -> bool:
-    """Whether a field names a file or folder, so that a secret in it can wait until that is opened."""
+    """Whether a field is the path of a file or folder, so that a secret in it can be expanded when that is opened."""
     return path[:2] in _PATHS or "model.weights" in path
 
 
@@ -177,7 +177,7 @@ class _Reader:
         self.beneath = beneath
         self.count = self.depth = 0
         self.expanded = 0
-        """Characters that variables stood for."""
+        """Characters that variables have expanded to."""
 
     def read(self) -> None:
         try:
@@ -228,12 +228,12 @@ class _Reader:
             own_lines[key] = self.document.lines[here] = line
             content[key] = self._value(value_node, here)
         if len(content) > _MAX_KEYS:
-            problem = f"{len(content):,} keys in one place; at most {_MAX_KEYS} are allowed"
+            problem = f"{len(content):,} keys in one mapping; at most {_MAX_KEYS} are allowed"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return content
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
-        """What `<<:` brings in: a mapping or a list of them, the earlier winning."""
+        """What `<<:` merges: a mapping, or a list of mappings of which earlier ones win."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, Any] = {}
         for mapping in nodes:
@@ -246,7 +246,7 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             raise yaml.MarkedYAMLError(problem="a key must be plain text", problem_mark=node.start_mark)
         if _STAND_IN.search(node.value):
-            problem = "a variable of the environment can be a value, not a key"
+            problem = "an environment variable can be a value, not a key"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         key = str(node.value)
         if len(key) > _LONGEST_KEY or _NOT_TEXT.search(key):
@@ -264,7 +264,7 @@ class _Reader:
             raise _unread_tag(node)
         strange = _NOT_TEXT.search(node.value)
         if strange:
-            self._report(line, path, f"holds the character {strange.group()!a}, which is not text; take it out")
+            self._report(line, path, f"contains the character {strange.group()!a}, which is not text; remove it")
             return ""
         try:
             return self.loader.construct_object(node)
@@ -273,7 +273,7 @@ class _Reader:
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
     def _expanded(self, number: int, line: int, path: KeyPath) -> str:
-        if number >= len(self.variables):  # the stand-in was written as escapes
+        if number >= len(self.variables):  # the placeholder was written with escapes
             return _OPEN
         written = self.variables[number]
         match = _REFERENCE.fullmatch(written)
@@ -289,7 +289,7 @@ class _Reader:
         text = default if default is not None and not value else value or ""
         self.expanded += len(text)
         if self.expanded > MAX_CHARACTERS:
-            self._report(line, path, f"the variables stand for more than {MAX_CHARACTERS:,} characters in all")
+            self._report(line, path, f"the variables expand to more than {MAX_CHARACTERS:,} characters in total")
             return ""
         if _is_path((*self.beneath, *path)) and is_secret(name, text):
             return written

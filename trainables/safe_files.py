@@ -85,7 +85,9 @@ def _open_folder(name: str | Path, opened: contextlib.ExitStack, parent: int | N
 def _refuse_link(folder: int, name: str, path: Path) -> None:
     if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
         where = "it" if name == path.name else f"{name!r} in it"
-        raise UnsafePathError(f"{path} is not deleted, for {where} is a link; delete the link if it is not meant")
+        raise UnsafePathError(
+            f"{path} is not deleted because {where} is a link; delete the link if it should not be there"
+        )
 
 
 def open_new(path: Path, mode: int = PRIVATE_FILE) -> BinaryIO:
@@ -134,7 +136,7 @@ def refuse_link(path: Path) -> None:
         UnsafePathError: it is one.
     """
     if path.is_symlink():
-        raise UnsafePathError(f"{path} is a link to {os.readlink(path)}; put a file of its own there, or nothing")
+        raise UnsafePathError(f"{path} is a link to {os.readlink(path)}; replace it with a regular file, or remove it")
 
 
 def sync_folder(folder: Path) -> None:

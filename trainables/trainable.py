@@ -155,7 +155,7 @@ class TrialTrainable(tune.Trainable):
         """Why this process may not train the job; empty if it may."""
         self._study = self._study or job["study"]
         if job["study"] != self._study:
-            return f"it works for study {self._study[:8]}, and the job is of study {job['study'][:8]}"
+            return f"it works for study {self._study[:8]}, but the job belongs to study {job['study'][:8]}"
         return Software(**job["software"]).differences(own_software())
 
     def _refused(self) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _other_images(job: Job, config: TrialConfig, data: TrainingData) -> str:
     return (
         f"the images in {config.data.root or config.data.dataset} have changed since the study began: then "
         f"{job.images} (fingerprint {job.data_fingerprint[:12]}), now {len(data.names)} (fingerprint "
-        f"{data.fingerprint[:12]}), and this machine's cache no longer holds the former ones; put the files back"
+        f"{data.fingerprint[:12]}), and this machine's cache no longer has the original ones; restore the files"
     )
 
 

@@ -64,7 +64,7 @@ VALUES = [
     _choices("10,001 choices", "has 10,001 entries; at most 10,000 are allowed", list(range(1, 10_002))),
     _choices("10,000 choices", None, list(range(1, 10_001))),
     _choices("10,000 wrong choices", "choices[0]: got 'x1'", [f"x{index}" for index in range(1, 10_001)]),
-    _choices("10,000 equal choices", "choices[1]: 1 is there twice; keep one", [1] * 10_000),
+    _choices("10,000 equal choices", "choices[1]: 1 is listed twice; keep one", [1] * 10_000),
     _choices("4,000 lists", None, [[n, 1] for n in range(1, 4_001)], "model.convolutions", model={"name": "conv_net"}),
     _study(
         "10,000 choices that only some of 10,000 others allow",
@@ -101,7 +101,7 @@ VALUES = [
         | {"model.blocks": {"choices": [1], "when": {"model.filters": 1}}}
         | {"model.filters": {"choices": [1, 2], "when": dict.fromkeys(_PROBABILITIES, 0.9)}},
     ),
-    _range("a step of 1e-300", "step 1e-300 makes 5e+299 values of 0 to 0.5", "model.dropout", 0, 0.5, step=1e-300),
+    _range("a step of 1e-300", "step 1e-300 makes 5e+299 values from 0 to 0.5", "model.dropout", 0, 0.5, step=1e-300),
     _range("a million steps", None, "model.dropout", 0, 0.5, step=5e-7),
     _range("a range to 1e30", "high: got 1e+30; expected a whole number (1 to 65,536)", "model.filters", 1, 1e30),
     _range("the widest range", None, "optimizer.learning_rate", 1e-30, 1e30, log=True),
@@ -151,16 +151,20 @@ VALUES = [
         "space: has 201 entries; at most 200 are allowed",
         {f"model.k{n}": {"choices": [1]} for n in range(201)},
     ),
-    _study("501 keys", "501 keys in one place", model={f"k{n}": 1 for n in range(501)}),
+    _study("501 keys", "501 keys in one mapping", model={f"k{n}": 1 for n in range(501)}),
     _study("499 unknown keys", "problems like these", model={"name": "cnn", **{f"k{n}": 1 for n in range(499)}}),
     _study("a key of 201 characters", "a key must be plain text of at most 200 characters", model={"k" * 201: 1}),
     _study("a long path", "is 300 bytes long; a path has", data={"dataset": "digits", "root": "a" * 300}),
-    _study("an escape sequence", "holds the character '\\x1b', which is not text", data={"dataset": "\x1b[2J"}),
-    _study("half a character", "holds the character '\\ud800', which is not text", data={"dataset": "\ud800"}),
+    _study("an escape sequence", "contains the character '\\x1b', which is not text", data={"dataset": "\x1b[2J"}),
+    _study("half a character", "contains the character '\\ud800', which is not text", data={"dataset": "\ud800"}),
     _study(
-        "a null character", "holds the character '\\x00', which is not text", data={"dataset": "digits", "root": "a\0"}
+        "a null character",
+        "contains the character '\\x00', which is not text",
+        data={"dataset": "digits", "root": "a\0"},
     ),
-    _study("characters that stand for a variable", "holds the character '\\ue000'", data={"dataset": "\ue0007\ue001"}),
+    _study(
+        "characters that stand for a variable", "contains the character '\\ue000'", data={"dataset": "\ue0007\ue001"}
+    ),
 ]
 """Wrong and large values."""
 
@@ -194,7 +198,7 @@ TEXTS = [
     _text("one long line", "data: is missing", "a: " + "x" * 250_000),
     _text("many items", "more than 20,000 values", "- \n" * 80_000),
     _text("many small items", "more than 20,000 values", "[" + "a," * 130_000 + "]"),
-    _text("a billion laughs", "more than 20,000 values, aliases followed", _BOMB),
+    _text("a billion laughs", "more than 20,000 values, counting aliases", _BOMB),
     _text("a chain of merges", "aliases nest it more than 50 deep", "k0: &a0 {x: 1}\n" + "".join(
         f"k{n}: &a{n} {{<<: *a{n - 1}}}\n" for n in range(1, 400)
     )),
@@ -205,10 +209,10 @@ TEXTS = [
     _text("a version of 5,000 digits", "not YAML: ", "%YAML 1." + "9" * 5_000 + "\n---\na: 1\n"),
     _text("an empty float", "'' is not a number", "a: !!float ''"),
     _text("a float of sixties", "'1:30' is not a number", "a: !!float 1:30"),
-    _text("a stand-in for a variable, raw", "holds the character '\\ue000'", "name: \ue000999999\ue001\n"),
-    _text("many variables", "the variables stand for more than 262,144 characters", "a: [" + "'${LONG}', " * 300 + "]"),
+    _text("a stand-in for a variable, raw", "contains the character '\\ue000'", "name: \ue000999999\ue001\n"),
+    _text("many variables", "the variables expand to more than 262,144 characters", "a: [" + "'${LONG}', " * 300 + "]"),
     _text("5,000 digits", "is not a whole number of at most 64 bits", "name: s\nsearch: {trials: " + "9" * 5_000 + "}"),
-    _text("a set", "the tag !!set is not read here", "a: !!set {b, c}"),
+    _text("a set", "the tag !!set is not supported", "a: !!set {b, c}"),
     _text("a byte order mark", None, "\ufeff" + _GOOD),
     _text("Windows line ends", None, _GOOD.replace(", ", ",\r\n")),
     _text("a key that is a list", "a key must be plain text", "? [a]\n: b"),

@@ -59,7 +59,7 @@ def test_too_many_overrides(tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(GOOD)
     assert answer(file, ["search.trials=5"] * 500) is None
-    assert answer(file, ["search.trials=5"] * 501) == "--set is given 501 times; at most 500 are read"
+    assert answer(file, ["search.trials=5"] * 501) == "--set is given 501 times; the limit is 500"
 
 
 def test_what_is_not_a_regular_file_is_not_read(tmp_path: Path) -> None:

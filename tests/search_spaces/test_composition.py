@@ -130,7 +130,7 @@ def test_conditions_in_a_circle_have_no_order():
         }
     )
     assert set(condition_cycle(study)) == {"model.blocks", "model.filters"}
-    with pytest.raises(InputError, match="`when` runs in a circle: model"):
+    with pytest.raises(InputError, match="circular `when`: model"):
         parameter_order(study)
 
 
@@ -197,7 +197,7 @@ def test_the_field_decides_what_a_range_draws(path, kind):
 
 @pytest.mark.parametrize("path", ["model.activation", "model.batch_norm", "model.convolutions", "model.nothing", "x"])
 def test_fields_without_numbers_have_no_range(path):
-    with pytest.raises(ValueError, match=f"{path} takes no number"):
+    with pytest.raises(ValueError, match=f"{path} does not take a number"):
         parameter_kind(path)
 
 

@@ -45,9 +45,12 @@ def test_a_good_file_becomes_a_typed_study(tmp_path):
 
 
 BAD_FILES = {
-    "empty": ("", ["s.yaml:1: is empty; a study file has at least name, data and space"]),
-    "only a comment": ("# nothing\n", ["s.yaml:1: is empty; a study file has at least name, data and space"]),
-    "a list": ("- a\n", ["s.yaml:1: holds a list; a study file has keys with values, such as `name: my-study`"]),
+    "empty": ("", ["s.yaml:1: is empty; a study file needs at least name, data and space"]),
+    "only a comment": ("# nothing\n", ["s.yaml:1: is empty; a study file needs at least name, data and space"]),
+    "a list": (
+        "- a\n",
+        ["s.yaml:1: contains a list; a study file is a mapping of keys to values, such as `name: my-study`"],
+    ),
     "not YAML": (
         "name: s\ndata: [1, 2\nspace: {}\n",
         ["s.yaml:3: not YAML: while parsing a flow sequence that begins on line 2, expected ',' or ']', but got ':'"],
@@ -92,7 +95,7 @@ BAD_FILES = {
     ),
     "a value where a section belongs": (
         HEAD + "training: 3\n" + SPACE,
-        ["s.yaml:3: training: got 3; expected keys with values"],
+        ["s.yaml:3: training: got 3; expected a mapping"],
     ),
     "low above high": (
         HEAD + "space:\n  model.filters: {low: 9, high: 3}\n",
@@ -124,30 +127,27 @@ BAD_FILES = {
         HEAD
         + "space:\n  optimizer.name: {choices: [sgd, adam]}\n"
         + "  optimizer.momentum: {low: 0, high: 0.9, when: {optimizer.nam: sgd}}\n",
-        [
-            "s.yaml:5: space.optimizer.momentum.when.optimizer.nam: there is no such parameter; "
-            "did you mean `optimizer.name`?"
-        ],
+        ["s.yaml:5: space.optimizer.momentum.when.optimizer.nam: no such parameter; did you mean `optimizer.name`?"],
     ),
     "empty space": (
         HEAD + "space: {}\n",
-        ["s.yaml:3: space: is empty; give keys with values, for example model.filters: {choices: [16, 32]}"],
+        ["s.yaml:3: space: is empty; give a mapping, for example model.filters: {choices: [16, 32]}"],
     ),
     "a space written as sections": (
         HEAD + "space:\n  model:\n    filters: {choices: [8]}\n",
         [
-            "s.yaml:4: space.model: is a whole section; name a field of it, for example model.name",
+            "s.yaml:4: space.model: is a section; name a field in it, for example model.name",
             "s.yaml:5: space.model.filters: unknown key; one of: choices, low, high, log, step, when",
         ],
     ),
     "no space": (
         HEAD,
-        ["s.yaml:1: space: is missing; give keys with values, for example model.filters: {choices: [16, 32]}"],
+        ["s.yaml:1: space: is missing; give a mapping, for example model.filters: {choices: [16, 32]}"],
     ),
-    "no data": ("name: s\n" + SPACE, ["s.yaml:1: data: is missing; give keys with values, at least dataset"]),
+    "no data": ("name: s\n" + SPACE, ["s.yaml:1: data: is missing; give a mapping with at least dataset"]),
     "folder without root": (
         "name: s\ndata: {dataset: image_folder}\n" + SPACE,
-        ["s.yaml:2: data: image_folder needs data.root, the folder that holds train/CLASS/*"],
+        ["s.yaml:2: data: image_folder needs data.root, the folder that contains train/CLASS/*"],
     ),
     "a name that is no folder": (
         "name: a/b\ndata: {dataset: digits}\n" + SPACE,
@@ -215,19 +215,19 @@ def test_problems_are_input_errors():
 
 def test_a_missing_file_names_its_neighbour(tmp_path):
     (tmp_path / "mnist.yaml").touch()
-    with pytest.raises(StudyFileError, match=r"mnits\.yaml: there is no such file; did you mean .*/mnist\.yaml\?"):
+    with pytest.raises(StudyFileError, match=r"mnits\.yaml: no such file; did you mean .*/mnist\.yaml\?"):
         load_study(tmp_path / "mnits.yaml")
 
 
 def test_a_missing_file_lists_what_there_is(tmp_path):
     (tmp_path / "b.yml").touch()
     (tmp_path / "a.yaml").touch()
-    with pytest.raises(StudyFileError, match=r"there is no such file; .* has a\.yaml, b\.yml"):
+    with pytest.raises(StudyFileError, match=r"no such file; .* has a\.yaml, b\.yml"):
         load_study(tmp_path / "something_else.yaml")
 
 
 def test_a_missing_folder(tmp_path):
-    with pytest.raises(StudyFileError, match=r"there is no such file; the folder .*/nowhere does not exist"):
+    with pytest.raises(StudyFileError, match=r"no such file; the folder .*/nowhere does not exist"):
         load_study(tmp_path / "nowhere" / "s.yaml")
 
 
@@ -238,7 +238,7 @@ def test_a_folder_is_no_study_file(tmp_path):
 
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "s.yaml").write_bytes(b"name: \xff\xfe\n")
-    with pytest.raises(StudyFileError, match=r"is not text in UTF-8 \(byte 6\)"):
+    with pytest.raises(StudyFileError, match=r"is not UTF-8 text \(byte 6\)"):
         load_study(tmp_path / "s.yaml")
 
 
@@ -264,12 +264,12 @@ def test_overrides_win_and_later_ones_over_earlier(tmp_path):
         ("=3", "write key=value, for example search.trials=50"),
         ("search.trials=[1", "search.trials: not YAML: while parsing a flow sequence"),
         ("search.trials.x=1", "search.trials: got {'x': 1}; expected a whole number"),
-        ("name.x=1", "name.x: name is 's', which holds no keys"),
-        ("space.model.filters.choices=[8, 8]", "space.model.filters.choices[1]: 8 is there twice; keep one"),
+        ("name.x=1", "name.x: name is 's', not a mapping"),
+        ("space.model.filters.choices=[8, 8]", "space.model.filters.choices[1]: 8 is listed twice; keep one"),
         ("space.model.filters={low: 9, high: 3}", "space.model.filters: low 9 is above high 3"),
         (
             "space.model.fliters.choices=[8]",
-            "space.model.fliters: there is no such field; did you mean `model.filters`?",
+            "space.model.fliters: no such field; did you mean `model.filters`?",
         ),
         ("data.root=${NOWHERE}", "data.root: the environment variable NOWHERE is not set"),
     ],

@@ -36,8 +36,8 @@ def said(content: object) -> list[str]:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({}, "pet: is missing; give keys with values"),
-        ({"pet": 3}, "pet: got 3; expected keys with values"),
+        ({}, "pet: is missing; give a mapping"),
+        ({"pet": 3}, "pet: got 3; expected a mapping"),
         ({"pet": {}}, "pet.name: is missing; one of: cat, dog"),
         ({"pet": {"name": "cow"}}, "pet.name: unknown name 'cow'; one of: cat, dog"),
         ({"pet": {"name": "dot"}}, "pet.name: unknown name 'dot'; did you mean `dog`? One of: cat, dog"),

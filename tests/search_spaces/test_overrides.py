@@ -81,4 +81,4 @@ def test_choices_put_a_range_out_of_force_and_a_range_choices():
 
 def test_a_value_holds_no_keys():
     (problem,) = apply_override({"name": "s"}, ("name", "x"), 1)
-    assert str(problem) == "name.x: name is 's', which holds no keys"
+    assert str(problem) == "name.x: name is 's', not a mapping"

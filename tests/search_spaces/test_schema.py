@@ -45,7 +45,7 @@ def test_durations_add_up(hours, minutes, seconds):
         ({"choices": [1], "log": True}, "give either choices, or low and high"),
         ({"low": 2, "high": 1}, "low 2 is above high 1"),
         ({"low": 0, "high": 1, "log": True}, "log needs low above 0, got 0"),
-        ({"low": 1, "high": 2, "log": True, "step": 1}, "log and step exclude each other"),
+        ({"low": 1, "high": 2, "log": True, "step": 1}, "log and step cannot be combined"),
         ({"low": 1, "high": 2, "step": 0}, "step must be above 0, got 0"),
     ],
 )

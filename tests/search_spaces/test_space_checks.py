@@ -17,26 +17,26 @@ def found(space: dict[str, Any], **base: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("model.fliters", "there is no such field; did you mean `model.filters`?"),
-        ("modle.filters", "there is no such field; did you mean `model.filters`?"),
-        ("filters", "there is no such field; did you mean `model.filters`?"),
-        ("optimizer.zzz", "there is no such field; fields of optimizer: optimizer.learning_rate, "),
-        ("model.learning_rate", "there is no such field; did you mean `optimizer.learning_rate`?"),
-        ("modle.name", "there is no such field; did you mean `model.name`?"),
-        ("zzz.qqq", "there is no such field; write section.field, for example model.filters; sections: data, model, "),
-        ("model", "is a whole section; name a field of it, for example model.name"),
+        ("model.fliters", "no such field; did you mean `model.filters`?"),
+        ("modle.filters", "no such field; did you mean `model.filters`?"),
+        ("filters", "no such field; did you mean `model.filters`?"),
+        ("optimizer.zzz", "no such field; fields of optimizer: optimizer.learning_rate, "),
+        ("model.learning_rate", "no such field; did you mean `optimizer.learning_rate`?"),
+        ("modle.name", "no such field; did you mean `model.name`?"),
+        ("zzz.qqq", "no such field; write section.field, for example model.filters; sections: data, model, "),
+        ("model", "is a section; name a field in it, for example model.name"),
         ("model.branches", "is a field of model.name attention_cnn; in this study model.name is cnn"),
         ("optimizer.momentum", "is a field of optimizer.name sgd, rmsprop; in this study optimizer.name is adamw"),
         ("name", "cannot vary: a study has one name; set it in the base configuration"),
-        ("search.trials", "cannot vary: how to search is fixed for the whole study"),
-        ("resources.cpus_per_trial", "cannot vary: what a trial occupies is fixed for the whole study"),
-        ("space.model.filters", "cannot vary: a space does not vary itself"),
+        ("search.trials", "cannot vary: search settings are fixed for the whole study"),
+        ("resources.cpus_per_trial", "cannot vary: a trial's resources are fixed for the whole study"),
+        ("space.model.filters", "cannot vary: a space cannot vary itself"),
         ("data.dataset", "cannot vary: all trials must see the same images"),
         ("data.root", "cannot vary: all trials must see the same images"),
         ("data.split_seed", "cannot vary: all trials must see the same images in the same split"),
         ("data.validation_fraction", "cannot vary: all trials must see the same images in the same split"),
         ("data.image_size", "cannot vary: all trials must see the same images"),
-        ("training.checkpoint_seconds", "cannot vary: it changes nothing that a trial learns"),
+        ("training.checkpoint_seconds", "cannot vary: it does not affect what a trial learns"),
     ],
 )
 def test_paths_that_cannot_vary(path, expected):
@@ -52,8 +52,8 @@ def test_other_fields_can(path):
 @pytest.mark.parametrize(
     ("path", "parameter", "expected"),
     [
-        ("model.batch_norm", {"choices": [True, False, True]}, ".choices[2]: True is there twice; keep one"),
-        ("optimizer.learning_rate", {"choices": [1, 0.1, 1.0]}, ".choices[2]: 1.0 is there twice; keep one"),
+        ("model.batch_norm", {"choices": [True, False, True]}, ".choices[2]: True is listed twice; keep one"),
+        ("optimizer.learning_rate", {"choices": [1, 0.1, 1.0]}, ".choices[2]: 1.0 is listed twice; keep one"),
         ("model.blocks", {"low": 1.5, "high": 3}, ".low: got 1.5; model.blocks takes whole numbers"),
         ("model.padding", {"low": 0, "high": 2.5}, ".high: got 2.5; model.padding takes whole numbers"),
         ("model.blocks", {"low": 1, "high": 3, "step": 0.5}, ".step: got 0.5; model.blocks takes whole numbers"),
@@ -70,7 +70,7 @@ def test_other_fields_can(path):
         (
             "model.filter_organisation",
             {"low": 1, "high": 2},
-            ": low and high need a field of numbers; model.filter_organisation takes one of: same, double, halve: give",
+            ": low and high need a numeric field; model.filter_organisation takes one of: same, double, halve: give",
         ),
         ("model.dropout", {"low": 0, "high": 1}, ".high: got 1; expected a number (at least 0 and below 1)"),
         ("model.filters", {"low": 0, "high": 8}, ".low: got 0; expected a whole number (1 to 65,536)"),
@@ -142,8 +142,8 @@ def test_a_condition_may_stand_for_the_variant_through_another_parameter():
 @pytest.mark.parametrize(
     ("when", "expected"),
     [
-        ({"optimizer.nam": "sgd"}, ".optimizer.nam: there is no such parameter; did you mean `optimizer.name`?"),
-        ({"zzz": "sgd"}, ".zzz: there is no such parameter; parameters of the space: optimizer.name, "),
+        ({"optimizer.nam": "sgd"}, ".optimizer.nam: no such parameter; did you mean `optimizer.name`?"),
+        ({"zzz": "sgd"}, ".zzz: no such parameter; parameters of the space: optimizer.name, "),
         (
             {"optimizer.name": "sdg"},
             ".optimizer.name: optimizer.name is never 'sdg'; did you mean `sgd`? One of: sgd, adam, rmsprop, adamw",
@@ -153,13 +153,16 @@ def test_a_condition_may_stand_for_the_variant_through_another_parameter():
             ".optimizer.name: optimizer.name is never 'nadam'; did you mean `adam`?",
         ),
         ({"optimizer.name": []}, ".optimizer.name: is empty; give the value"),
-        ({"training.batch_size": 7}, ".training.batch_size: training.batch_size is never 7; it lies from 8 to 16"),
-        ({"training.batch_size": "8"}, ".training.batch_size: training.batch_size is never '8'; it lies from 8 to 16"),
+        ({"training.batch_size": 7}, ".training.batch_size: training.batch_size is never 7; it ranges from 8 to 16"),
+        (
+            {"training.batch_size": "8"},
+            ".training.batch_size: training.batch_size is never '8'; it ranges from 8 to 16",
+        ),
         (
             {"model.batch_norm": False},
             ".model.batch_norm: never holds: model.batch_norm is True in the base and does not vary in the space",
         ),
-        ({"model.dropout": 0.1}, ": runs in a circle: model.dropout -> model.dropout"),
+        ({"model.dropout": 0.1}, ": is circular: model.dropout -> model.dropout"),
     ],
 )
 def test_conditions_that_cannot_hold(when, expected):
@@ -173,7 +176,7 @@ def test_conditions_that_exclude_one_another():
         "optimizer.momentum": {"low": 0, "high": 0.9, "when": {"optimizer.name": "sgd"}},
         "model.dropout": {"choices": [0.1], "when": {"optimizer.name": "adam", "optimizer.momentum": 0.5}},
     }
-    assert found(space) == ["model.dropout.when: can never be met as a whole"]
+    assert found(space) == ["model.dropout.when: these conditions can never all hold"]
 
 
 def test_conditions_in_a_circle():
@@ -182,7 +185,7 @@ def test_conditions_in_a_circle():
         "training.max_epochs": {"choices": [3], "when": {"training.batch_size": 8}},
     }
     (problem,) = found(space)
-    assert "when: runs in a circle: training." in problem
+    assert "when: is circular: training." in problem
 
 
 def test_fields_that_go_together_only_under_a_condition():
@@ -220,7 +223,7 @@ def test_what_depends_on_an_unreadable_parameter_is_not_judged():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"model.fliters": 3}, "model.fliters: there is no such field; did you mean `model.filters`?"),
+        ({"model.fliters": 3}, "model.fliters: no such field; did you mean `model.filters`?"),
         ({"model.filters": 0}, "model.filters: got 0; expected a whole number (1 to 65,536)"),
         ({"optimizer.name": "adam", "optimizer.momentum": 0.5}, "optimizer.momentum: unknown key"),
         ({"data.root": "x"}, "data.root: cannot vary: all trials must see the same images"),

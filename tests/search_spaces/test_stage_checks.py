@@ -34,7 +34,7 @@ def problems(tmp_path: Path, search: str) -> list[str]:
         ),
         (
             "  stages:\n    - {parameters: [model.filters], trials: 2}\n",
-            "5: space.model.dropout: varies in no stage; name it in one of search.stages, or set it in the base",
+            "5: space.model.dropout: does not vary in any stage; add it to one of search.stages, or set it in the base",
         ),
         (
             f"  stages:\n    - {{{BOTH}, trials: 0}}\n",
@@ -50,12 +50,12 @@ def problems(tmp_path: Path, search: str) -> list[str]:
         ),
         (
             f"  second_objective: macs\n  stages:\n    - {{{BOTH}, trials: 2}}\n",
-            "8: search.stages: a stage hands on its best trial, and with two objectives there is no best; "
-            "leave one of the two out",
+            "8: search.stages: a stage passes on its best trial, and two objectives have no single best; "
+            "remove one of the two",
         ),
         (
             "  stages:\n    - {parameters: [model.filters, model.dropout, model.filters], trials: 2}\n",
-            "8: search.stages[0].parameters[2]: 'model.filters' is there twice; keep one",
+            "8: search.stages[0].parameters[2]: 'model.filters' is listed twice; keep one",
         ),
         ("  stages:\n    - {trials: 2}\n", "8: search.stages[0].parameters: is missing; give a list, each text"),
         (

@@ -120,7 +120,7 @@ def test_a_job_of_another_study_is_refused(job: Job) -> None:
     result = worker.step()
     assert (result["outcome"], result["reason"]) == (
         "refused",
-        "it works for study aaaaaaaa, and the job is of study bbbbbbbb",
+        "it works for study aaaaaaaa, but the job belongs to study bbbbbbbb",
     )
     worker.reset_config({"job": job.to_json()})
     assert worker.step()["completed"]
@@ -154,4 +154,4 @@ def test_a_damaged_entry_is_decoded_anew_and_the_result_says_so(job: Job) -> Non
     result = _worker(job).step()
     assert result["completed"]
     assert "decoded images" in result["warning"]
-    assert "made anew" in result["warning"]
+    assert "rebuilding them" in result["warning"]

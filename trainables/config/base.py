@@ -87,7 +87,7 @@ _LONGEST_PATH, _LONGEST_NAME = 4_095, 255
 def _within_limits(path: Path) -> Path:
     encoded = os.fsencode(path)
     if b"\0" in encoded:
-        raise ValueError(f"{str(path)[:80]!r} holds a null character; no path does")
+        raise ValueError(f"{str(path)[:80]!r} contains a null character, which no path can")
     if len(encoded) > _LONGEST_PATH or any(len(name) > _LONGEST_NAME for name in encoded.split(b"/")):
         raise ValueError(
             f"is {len(encoded):,} bytes long; a path has at most {_LONGEST_PATH:,}, each name in it {_LONGEST_NAME}"

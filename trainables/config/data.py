@@ -42,9 +42,9 @@ class DataConfig(Config):
     def _folder_needs_root_and_size(self) -> Self:
         if self.dataset == "image_folder":
             if self.root is None:
-                raise ValueError("image_folder needs data.root, the folder that holds train/CLASS/*")
+                raise ValueError("image_folder needs data.root, the folder that contains train/CLASS/*")
             if self.image_size is None:
                 raise ValueError("image_folder needs data.image_size, for example 224")
         if self.validation_fraction == 0.0 and self.dataset != "image_folder":
-            raise ValueError("validation_fraction 0 leaves nothing to select models by; give for example 0.2")
+            raise ValueError("validation_fraction 0 leaves no images to select models on; give for example 0.2")
         return self

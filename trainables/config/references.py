@@ -69,8 +69,8 @@ def expanded(text: str) -> str:
         found = os.environ.get(name) or default
         if found is None:
             raise InputError(
-                f"{text} needs the environment variable {name}, whose value is not written down; set it as it was when "
-                "the study began, on every machine of a cluster"
+                f"{text} needs the environment variable {name}, whose value is not stored; set it to what it was when "
+                "the study began, on every machine of the cluster"
             )
         return str(found)
 

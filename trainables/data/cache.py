@@ -124,7 +124,7 @@ def _build(part: DatasetSplit, form: ImageFormat, progress: Progress | None, fol
                 progress("decoding images", len(names) + len(unreadable), total)
         file.seek(0)
         if _write_header(file, len(names), form) != data_begins:
-            raise RuntimeError("numpy gave headers of different lengths to arrays that differ in N alone")
+            raise RuntimeError("numpy wrote headers of different lengths for arrays that differ only in N")
         _sync(file)
     _save(folder / "labels.npy", np.concatenate(labels))
     _save(folder / "sums.npy", np.concatenate(sums))
@@ -151,9 +151,9 @@ def _content(
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
-        detail = f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB free"
+        detail = f"{needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free"
         raise DataError(
-            f"no space left for decoded images in {folder.parent}: {detail}; free some, "
+            f"no space left for decoded images in {folder.parent}: {detail}; free some space, "
             "or set $TUNE_CACHE_DIR or data.cache_dir to a folder on a larger disk"
         )
 
@@ -198,7 +198,7 @@ def _load(folder: Path) -> CacheEntry:
         text = json.loads((folder / "entry.json").read_bytes())
         said = text.pop("digest")
         if digest(text) != said or text["name"] != folder.name:
-            raise ValueError("entry.json is not as it was written, or belongs to another entry")
+            raise ValueError("entry.json was changed after it was written, or belongs to another entry")
         form = ImageFormat(**text["format"])
         images = np.load(folder / "images.npy", mmap_mode="c" if text["names"] else None, allow_pickle=False)
         entry = CacheEntry(
@@ -228,14 +228,14 @@ def _check(entry: CacheEntry, form: ImageFormat, sums: str) -> None:
     _check_array("labels.npy", entry.labels, np.int64, (count,))
     _check_array("sums.npy", entry.sums, np.float64, (count, 2, form.channels))
     if _digest_of(entry.sums) != sums:
-        raise ValueError("sums.npy is not as it was written")
+        raise ValueError("sums.npy was changed after it was written")
     if _content(_digest_of_pixels(entry.images), entry.names, entry.labels, entry.classes, form) != entry.content:
-        raise ValueError("images.npy or labels.npy is not as it was written")
+        raise ValueError("images.npy or labels.npy was changed after it was written")
 
 
 def _check_array(name: str, array: NDArray[Any], kind: type[np.generic], shape: tuple[int, ...]) -> None:
     if array.shape != shape or array.dtype != kind:
-        raise ValueError(f"{name} holds {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}")
+        raise ValueError(f"{name} contains {array.dtype} {array.shape}, not {np.dtype(kind)} {shape}")
 
 
 def _digest_of(array: NDArray[np.generic]) -> str:

@@ -73,7 +73,7 @@ def _made(folder: Path) -> Path:
     if not _is_own(folder):
         folder.rmdir()
         raise DataError(
-            f"in {folder.parent} a new folder belongs to another user, or others may write to it, so decoded images "
+            f"a new folder in {folder.parent} belongs to another user, or others may write to it, so decoded images "
             "there could not be trusted; set $TUNE_CACHE_DIR or data.cache_dir to a folder on a local disk"
         )
     return folder
@@ -119,7 +119,7 @@ def load_or_discard(folder: Path, what: str, load: Callable[[Path], _Entry]) -> 
     try:
         return load(folder)
     except DamagedEntryError as error:
-        warnings.warn(f"{error}; they are made anew", CacheWarning, stacklevel=2)
+        warnings.warn(f"{error}; rebuilding them", CacheWarning, stacklevel=2)
     with explain_disk_errors(what, folder.parent), FileLock(_lock_path(folder), mode=PRIVATE_FILE):
         if not os.path.lexists(folder):
             return None
@@ -145,7 +145,7 @@ def check_once(folder: Path, files: Sequence[str], check: Callable[[], None]) ->
 def _look_at(path: Path) -> tuple[int, ...]:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-        raise ValueError(f"{path.name} is not a plain file of the user who runs this")
+        raise ValueError(f"{path.name} is not a regular file owned by the current user")
     # Not the time of change of the inode: a hard link to a file changes that, and no content.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
@@ -195,7 +195,9 @@ def explain_disk_errors(what: str, folder: Path) -> Iterator[None]:
     except OSError as error:
         remedy = "set $TUNE_CACHE_DIR or data.cache_dir to a folder"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(f"no space left for {what} in {folder}; free some, or {remedy} on a larger disk") from error
+            raise DataError(
+                f"no space left for {what} in {folder}; free some space, or {remedy} on a larger disk"
+            ) from error
         raise DataError(
-            f"{what} cannot be written to {folder} ({error.strerror or error}); {remedy} you may write to"
+            f"{what} cannot be written to {folder} ({error.strerror or error}); {remedy} that you can write to"
         ) from error

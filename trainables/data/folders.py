@@ -61,15 +61,15 @@ def _scan_training(config: DataConfig) -> tuple[FilePart, "np.typing.NDArray[np.
 def _class_names(root: Path) -> tuple[str, ...]:
     train = root / "train"
     if not root.is_dir():
-        raise DataError(f"data.root {root} is no folder; it should hold train/CLASS/*.jpg")
+        raise DataError(f"data.root {root} is not a folder; it should contain train/CLASS/*.jpg")
     if not train.is_dir():
         found = ", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"
-        raise DataError(f"data.root {root} holds no folder train/ with one folder a class (found: {found})")
+        raise DataError(f"data.root {root} has no train/ folder with one folder per class (found: {found})")
     classes = _folders(train)
     if not classes:
-        raise DataError(f"{train} holds no folders; it should hold one folder of images a class")
+        raise DataError(f"{train} contains no folders; it should contain one folder of images per class")
     if len(classes) == 1:
-        raise DataError(f"{train} holds one class only, {classes[0]!r}; a classifier needs at least two")
+        raise DataError(f"{train} contains only one class, {classes[0]!r}; a classifier needs at least two")
     return classes
 
 
@@ -84,18 +84,18 @@ def _check_classes(root: Path, split: str, classes: tuple[str, ...]) -> None:
     unknown = sorted(set(_folders(folder)) - set(classes))
     if unknown:
         raise DataError(
-            f"{folder} holds class {unknown[0]!r}, which {root / 'train'} lacks; it has {', '.join(classes)}"
+            f"{folder} contains class {unknown[0]!r}, which {root / 'train'} lacks; classes there: {', '.join(classes)}"
         )
     if next(_walk(folder), None) is None:
-        raise DataError(f"{folder} holds no images; remove it, or fill it with CLASS/*.jpg")
+        raise DataError(f"{folder} contains no images; remove it, or fill it with CLASS/*.jpg")
 
 
 def _check_no_class_is_empty(root: Path, classes: tuple[str, ...], files: list[ImageFile]) -> None:
     if not files:
-        raise DataError(f"{root / 'train'} holds no images (files ending in {', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{root / 'train'} contains no images (files ending in {', '.join(sorted(IMAGE_SUFFIXES))})")
     empty = sorted(set(range(len(classes))) - {file.label for file in files})
     if empty:
-        raise DataError(f"{root / 'train' / classes[empty[0]]} holds no images; add some or remove the folder")
+        raise DataError(f"{root / 'train' / classes[empty[0]]} contains no images; add some or remove the folder")
 
 
 def _scan_split(root: Path, split: str, classes: tuple[str, ...]) -> Iterator[ImageFile]:

@@ -130,7 +130,7 @@ def check_unreadable(entry: CacheEntry, config: DataConfig) -> None:
     """
     bad, total = len(entry.unreadable), len(entry.unreadable) + len(entry.names)
     if total == 0:
-        raise DataError("the test split is empty: data.test_fraction is 0 and there is no folder test/")
+        raise DataError("the test split is empty: data.test_fraction is 0 and there is no test/ folder")
     if bad > config.max_unreadable * total or bad == total:
         first = "\n".join(f"  {file.path}: {file.reason}" for file in entry.unreadable[:5])
         more = f"\n  ... and {bad - 5} more" if bad > 5 else ""
@@ -152,7 +152,7 @@ def split_entry(entry: CacheEntry, config: DataConfig) -> tuple[Indices, Indices
     if given.any():
         train, validation = np.flatnonzero(~given), np.flatnonzero(given)
     elif config.validation_fraction == 0.0:
-        raise DataError("data.validation_fraction is 0 and there is no folder val/; give a fraction, for example 0.2")
+        raise DataError("data.validation_fraction is 0 and there is no val/ folder; give a fraction, for example 0.2")
     else:
         train, validation = stratified_split(
             entry.names, entry.labels, config.validation_fraction, config.split_seed, "validation", entry.classes

@@ -69,11 +69,13 @@ def build_trunk(name: str, image_size: int) -> nn.Module:
     if name.startswith("vit"):
         patch = 14 if name == "vit_h_14" else int(name.rsplit("_", 1)[1])
         if image_size % patch:
-            raise InfeasibleError(f"{name} takes images of a multiple of {patch} pixels, got image_size {image_size}")
+            raise InfeasibleError(
+                f"{name} needs an image size that is a multiple of {patch}, got image_size {image_size}"
+            )
         return _build(name, image_size=image_size)
     if name.startswith("maxvit"):
         if image_size % _NATIVE_SIZE:
-            raise InfeasibleError(f"{name} takes images of a multiple of 224 pixels, got image_size {image_size}")
+            raise InfeasibleError(f"{name} needs an image size that is a multiple of 224, got image_size {image_size}")
         return _build(name, input_size=(image_size, image_size))
     if name in ("googlenet", "inception_v3"):
         # The auxiliary classifiers brought gradients to the early layers before there was batch norm, which both

@@ -116,7 +116,7 @@ def _plan(architecture: str, cut_at: str | None, maps: bool, anatomy: StageLayou
     ending = anatomy.map_steps() if maps else anatomy.vector_steps(stages)
     if ending is None:
         raise InfeasibleError(
-            f"{architecture} leaves no feature map at any stage, only tokens; use head linear or mlp instead of conv"
+            f"{architecture} has no feature maps at any stage, only tokens; use head linear or mlp instead of conv"
         )
     return _Plan(stages, ending)
 

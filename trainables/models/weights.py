@@ -150,18 +150,18 @@ def read_state(path: Path) -> State:
         raise InputError(f"weights file {path} does not exist") from error
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"weights file {path} holds more than tensors, which could run code, or is not torch's at all; "
+            f"weights file {path} contains more than tensors, which could run code, or is not a torch file; "
             "save `model.state_dict()` with torch.save"
         ) from error
     except UNREADABLE_ARCHIVE as error:
-        first_line = str(error).partition("\n")[0] or "it is empty or cut short"
+        first_line = str(error).partition("\n")[0] or "it is empty or truncated"
         raise InputError(f"weights file {path} cannot be read: {first_line}") from error
     if not isinstance(content, Mapping):
-        raise InputError(f"weights file {path} holds a {type(content).__name__}, not a state dict of tensors")
+        raise InputError(f"weights file {path} contains a {type(content).__name__}, not a state dict of tensors")
     for key, value in content.items():
         if not isinstance(value, torch.Tensor):
             raise InputError(
-                f"weights file {path} holds more than tensors: {key!r} is a {type(value).__name__}; "
+                f"weights file {path} contains more than tensors: {key!r} is a {type(value).__name__}; "
                 "save `model.state_dict()` alone"
             )
     return dict(content)
@@ -180,7 +180,7 @@ def check_archive(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:
-        raise ValueError(f"{damaged} in it is damaged")
+        raise ValueError(f"{damaged} inside it is damaged")
 
 
 def _trunk_state(state: State) -> State:
@@ -240,7 +240,11 @@ def _check_fit(path: Path, state: State, target: Mapping[str, torch.Tensor], kno
     ]
     problems = [
         f"{what}: {_list(keys)}"
-        for what, keys in (("missing in the file", missing), ("not in the network", foreign), ("other shapes", shapes))
+        for what, keys in (
+            ("missing in the file", missing),
+            ("not in the network", foreign),
+            ("different shapes", shapes),
+        )
         if keys
     ]
     if problems:

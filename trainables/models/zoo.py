@@ -46,7 +46,9 @@ MODELS: dict[str, ModelEntry] = {
         AttentionCnnConfig, build_attention_cnn, "attention over parallel convolutions in each block"
     ),
     "backbone": ModelEntry(
-        BackboneConfig, build_backbone, "a torchvision network, pre-trained or not, cut and frozen as told, a new head"
+        BackboneConfig,
+        build_backbone,
+        "a torchvision network, pre-trained or not, cut and frozen as configured, with a new head",
     ),
 }
 

@@ -82,7 +82,7 @@ def load_checkpoint(
                 continue
             check(checkpoint)
         except (*_UNREADABLE, TypeError) as error:
-            message = f"{path} does not read back ({error}); trying the one before"
+            message = f"{path} cannot be read ({error}); trying the previous one"
             warnings.warn(message, CheckpointWarning, stacklevel=2)
             continue
         return checkpoint
@@ -129,7 +129,7 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
     try:
         weights = _read(path)
         if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()):
-            raise ValueError("it holds other things than tensors by name")
+            raise ValueError("it contains more than named tensors")
     except (*_UNREADABLE, AttributeError) as error:  # the last: not a mapping at all
         raise InputError(f"{path}: the best weights cannot be read ({error})") from error
     return weights

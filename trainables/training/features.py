@@ -224,7 +224,7 @@ def _check(folder: Path) -> None:
     entry = json.loads((folder / _ENTRY).read_bytes())
     said = entry.pop("digest")
     if digest(entry) != said or entry["name"] != folder.name:
-        raise ValueError(f"{_ENTRY} is not as it was written, or belongs to another entry")
+        raise ValueError(f"{_ENTRY} was changed after it was written, or belongs to another entry")
     for name, found in _digests(folder).items():
         if found != entry["files"][name]:
-            raise ValueError(f"{name} is not as it was written")
+            raise ValueError(f"{name} was changed after it was written")

@@ -126,7 +126,7 @@ def test_a_damaged_entry_is_decoded_anew(two_classes: DataConfig, damage: Damage
     first = open_training_entry(two_classes)
     pixels, labels, sums = first.images.copy(), first.labels.copy(), first.sums.copy()
     damage(first.folder)
-    with pytest.warns(CacheWarning, match=rf"{first.folder.name} are damaged .*; they are made anew") as warned:
+    with pytest.warns(CacheWarning, match=rf"{first.folder.name} are damaged .*; rebuilding them") as warned:
         second = open_training_entry(two_classes, name=first.folder.name if named else "")
     assert len(warned) == 1
     assert second.content == first.content
@@ -269,7 +269,7 @@ def test_another_user_in_the_own_place_blocks_nobody(two_classes: DataConfig, sh
 def test_a_file_of_another_user_in_the_own_folder_is_not_used(two_classes: DataConfig) -> None:
     entry = open_training_entry(two_classes)
     os.chown(entry.folder / "labels.npy", BOB, BOB)
-    with pytest.warns(CacheWarning, match="not a plain file of the user"):
+    with pytest.warns(CacheWarning, match="not a regular file owned by the current user"):
         open_training_entry(two_classes)
 
 

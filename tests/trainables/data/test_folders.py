@@ -68,19 +68,19 @@ def test_a_link_to_nowhere_stays_in_the_list(two_classes: DataConfig) -> None:
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({}, r"holds no folder train/ with one folder a class \(found: nothing\)"),
-        ({"ants": 3, "bees": 3}, r"holds no folder train/ with one folder a class \(found: ants, bees\)"),
-        ({"train": 3}, "holds no folders; it should hold one folder of images a class"),
-        ({"train/ants": 5}, "holds one class only, 'ants'"),
-        ({"train/ants": 0, "train/bees": 0}, "holds no images"),
-        ({"train/ants": 5, "train/bees": 0}, r"train/bees holds no images; add some or remove the folder"),
+        ({}, r"has no train/ folder with one folder per class \(found: nothing\)"),
+        ({"ants": 3, "bees": 3}, r"has no train/ folder with one folder per class \(found: ants, bees\)"),
+        ({"train": 3}, "contains no folders; it should contain one folder of images per class"),
+        ({"train/ants": 5}, "contains only one class, 'ants'"),
+        ({"train/ants": 0, "train/bees": 0}, "contains no images"),
+        ({"train/ants": 5, "train/bees": 0}, r"train/bees contains no images; add some or remove the folder"),
         ({"train/ants": 5, "train/bees": 1}, "class 'bees' has too few images for the test split: 1"),
         (
             {"train/ants": 5, "train/bees": 5, "val/wasps": 2},
-            "holds class 'wasps', which .*train lacks; it has ants, bees",
+            "contains class 'wasps', which .*train lacks; classes there: ants, bees",
         ),
-        ({"train/ants": 5, "train/bees": 5, "test/wasps": 2}, "holds class 'wasps', which .*train lacks"),
-        ({"train/ants": 5, "train/bees": 5, "val/ants": 0}, "val holds no images; remove it"),
+        ({"train/ants": 5, "train/bees": 5, "test/wasps": 2}, "contains class 'wasps', which .*train lacks"),
+        ({"train/ants": 5, "train/bees": 5, "val/ants": 0}, "val contains no images; remove it"),
     ],
 )
 def test_unusable_folders(make_folder, counts: dict[str, int], message: str) -> None:
@@ -90,7 +90,7 @@ def test_unusable_folders(make_folder, counts: dict[str, int], message: str) -> 
 
 def test_root_that_is_missing(tmp_path: Path) -> None:
     config = DataConfig(dataset="image_folder", root=tmp_path / "nothing", image_size=8)
-    with pytest.raises(DataError, match="is no folder; it should hold train/CLASS/"):
+    with pytest.raises(DataError, match="is not a folder; it should contain train/CLASS/"):
         training_files(config)
 
 

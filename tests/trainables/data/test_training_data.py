@@ -38,7 +38,7 @@ def test_a_given_validation_folder_is_the_validation_split(make_folder) -> None:
 
 def test_no_validation_at_all(make_folder) -> None:
     config = make_folder({"train/ants": 4, "train/bees": 4}, validation_fraction=0.0)
-    with pytest.raises(DataError, match="validation_fraction is 0 and there is no folder val/"):
+    with pytest.raises(DataError, match="validation_fraction is 0 and there is no val/ folder"):
         prepare_training_data(config)
 
 

@@ -92,5 +92,7 @@ def test_an_unknown_network_is_refused_with_the_nearest():
     ("name", "size", "multiple"), [("vit_b_16", 40, 16), ("vit_h_14", 32, 14), ("maxvit_t", 64, 224)]
 )
 def test_networks_of_patches_say_which_sizes_they_take(name, size, multiple):
-    with pytest.raises(InfeasibleError, match=f"{name} takes images of a multiple of {multiple} pixels, got .*{size}"):
+    with pytest.raises(
+        InfeasibleError, match=f"{name} needs an image size that is a multiple of {multiple}, got .*{size}"
+    ):
         build_trunk(name, size)

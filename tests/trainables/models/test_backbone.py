@@ -70,7 +70,7 @@ def test_freezing_all_freezes_the_tail_too():
         ({"freeze_depth": 6}, r"6 is beyond the 5 stages of resnet18 \(stem, layer1, .*use 0 to 5, or all"),
         ({"freeze_depth": 3, "cut_at": "layer1"}, "3 is beyond the 2 stages of resnet18 cut at layer1"),
         ({"architecture": "alexnet"}, "map of 192x1x1 shrinks below one pixel in stage block3 on images of 32x32"),
-        ({"architecture": "vit_b_16", "head": "conv", "head_units": (4,)}, "leaves no feature map at any stage"),
+        ({"architecture": "vit_b_16", "head": "conv", "head_units": (4,)}, "has no feature maps at any stage"),
     ],
 )
 def test_impossible_configurations_say_what_was_received(options, message):

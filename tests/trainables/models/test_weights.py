@@ -105,7 +105,7 @@ class TestFilesThatDoNotFit:
     def test_other_shapes(self, tmp_path, device):
         state = _squeezenet().state_dict()
         state["features.0.bias"] = torch.zeros(3)
-        expected = "other shapes: features.0.bias is 3 in the file, 64 in the network"
+        expected = "different shapes: features.0.bias is 3 in the file, 64 in the network"
         with torch.device(device), pytest.raises(InputError, match=expected):
             _build(_save(tmp_path, state))
 
@@ -116,24 +116,24 @@ class TestFilesThatDoNotFit:
 
     def test_more_than_tensors(self, tmp_path, device):
         path = _save(tmp_path, {"model": _squeezenet(), "epoch": 3})
-        with torch.device(device), pytest.raises(InputError, match="holds more than tensors, which could run code"):
+        with torch.device(device), pytest.raises(InputError, match="contains more than tensors, which could run code"):
             _build(path)
 
     def test_tensors_beside_other_things(self, tmp_path, device):
         path = _save(tmp_path, {"epoch": 3, **_squeezenet().state_dict()})
-        with torch.device(device), pytest.raises(InputError, match="holds more than tensors: 'epoch' is a int"):
+        with torch.device(device), pytest.raises(InputError, match="contains more than tensors: 'epoch' is a int"):
             _build(path)
 
     def test_no_state_dict(self, tmp_path, device):
         path = _save(tmp_path, torch.zeros(3))
-        with torch.device(device), pytest.raises(InputError, match="holds a Tensor, not a state dict"):
+        with torch.device(device), pytest.raises(InputError, match="contains a Tensor, not a state dict"):
             _build(path)
 
     @pytest.mark.parametrize(
         ("content", "message"),
         [
-            (b"", "it is empty or cut short"),
-            (b"nothing that torch wrote", "is not torch's at all"),
+            (b"", "it is empty or truncated"),
+            (b"nothing that torch wrote", "is not a torch file"),
             (b"PK\x03\x04 a broken archive", "cannot be read: PytorchStreamReader"),
         ],
     )

@@ -210,7 +210,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
 
 def test_a_folder_that_cannot_be_written_is_told(data_config: DataConfig, data: TrainingData) -> None:
     (cache_directory(data_config) / "features").write_text("in the way")
-    with pytest.raises(DataError, match="cannot be written to .* folder you may write to"):
+    with pytest.raises(DataError, match="cannot be written to .* folder that you can write to"):
         list(train(_trial(data_config), data))
 
 
@@ -240,7 +240,7 @@ def test_nothing_is_trained_on_a_damaged_entry(
     weights = load_best(tmp_path / "first")
     (file,) = _files(config)
     damage(file.with_name(name))
-    with pytest.warns(CacheWarning, match=r"features in .*resnet18-.* are damaged .*; they are made anew"):
+    with pytest.warns(CacheWarning, match=r"features in .*resnet18-.* are damaged .*; rebuilding them"):
         again = list(train(config, data, folder=tmp_path / "second"))
     assert _numbers(again) == _numbers(history)
     for key, value in load_best(tmp_path / "second").items():

@@ -135,7 +135,7 @@ def test_a_checkpoint_that_is_strange_gives_way_to_the_one_before(
     content = torch.load(tmp_path / "trial" / "last.pt", weights_only=True)
     change(content)
     torch.save(content, tmp_path / "trial" / "last.pt")
-    with pytest.warns(CheckpointWarning, match=r"last\.pt does not read back"):
+    with pytest.warns(CheckpointWarning, match=r"last\.pt cannot be read"):
         resumed = list(train(_trial(data_config), data, folder=tmp_path / "trial"))
     assert _numbers(resumed) == _numbers(list(train(_trial(data_config), data)))
 
