@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
-from search_spaces.search_options import SchedulerConfig, SearcherConfig, StageConfig
+from search_spaces.search_options import ALSO, SchedulerConfig, SearcherConfig, StageConfig
 from trainables.config import Config, TrialConfig, TrialSections
 from trainables.config.base import MAX_LAYERS, MAX_PARAMETERS, Count, Name, Number, Seconds, Seed, TotalEpochs
 from trainables.config.objective import Objective
@@ -41,7 +41,11 @@ def _seconds(value: object) -> object:
     return hours * 3600 + minutes * 60 + seconds
 
 
-Duration = Annotated[Seconds, BeforeValidator(_seconds)]
+Duration = Annotated[
+    Seconds,
+    BeforeValidator(_seconds),
+    Field(json_schema_extra={ALSO: {"type": "string", "pattern": rf"^\s*(?=\d){_DURATION.pattern}\s*$"}}),
+]
 """Seconds, up to ten years, written as a number or as `8h`, `30m`, `90s`."""
 
 

@@ -14,7 +14,7 @@ from trainables.config import TrialConfig
 
 _SAME_IMAGES = "all trials must see the same images in the same split, or their accuracies cannot be compared"
 _NOT_LEARNT = "it changes nothing that a trial learns"
-_FIXED = {
+FIXED = {
     "name": "a study has one name",
     "search": "how to search is fixed for the whole study",
     "resources": "what a trial occupies is fixed for the whole study",
@@ -90,7 +90,7 @@ def _path_problem(study: StudyConfig, path: str) -> str | None:
 def _field_problem(study: StudyConfig, path: str) -> str | None:
     """Why no trial can be told from another by `path`: it is no field, or the same for the whole study."""
     section = path.partition(".")[0]
-    reason = _FIXED.get(path) or _FIXED.get(section)
+    reason = FIXED.get(path) or FIXED.get(section)
     if reason:
         return f"cannot vary: {reason}; set it in the base configuration"
     if path in TrialConfig.model_fields:
