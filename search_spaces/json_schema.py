@@ -28,8 +28,12 @@ _VARIABLE: _Schema = {
     "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?\}",
 }
 _BOOLEAN: _Schema = {
-    "description": "YAML 1.1's booleans, which editors take for text.",
-    "enum": [write(word) for word in ("yes", "no", "on", "off") for write in (str.lower, str.title, str.upper)],
+    "description": "What else is read as true or false; editors take YAML 1.1's words for text.",
+    "enum": [
+        0,
+        1,
+        *(write(word) for word in ("yes", "no", "on", "off") for write in (str.lower, str.title, str.upper)),
+    ],
 }
 _SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
 _NOT_SHOWN = ("title", "format", "gt", "le", "discriminator", "oneOf", ALSO)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
@@ -18,8 +18,8 @@ Scalar = bool | Whole | Number | Text | None
 Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
 """What one parameter can be set to."""
 Values = Annotated[list[Value], Field(max_length=10_000)]
-Wanted = Annotated[list[Any], Field(max_length=1_000)]
-"""Values that a condition asks for; they are compared, nothing else."""
+Wanted = Scalar | Annotated[list[Value], Field(max_length=1_000)]
+"""What a condition asks for: a value, or a list of those that will do."""
 
 Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
 """Paths of fields to values."""
@@ -72,7 +72,7 @@ class Parameter(Config):
     """Search the logarithm."""
     step: Whole | Number | None = None
     """Distance between neighbouring values; without it a float range is continuous."""
-    when: Annotated[dict[Name, Scalar | Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
+    when: Annotated[dict[Name, Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
     """The parameter exists only where each named key has this value, or one of these."""
 
     @model_validator(mode="after")

@@ -11,17 +11,11 @@ import search_spaces
 from search_spaces.json_schema import FILE, study_schema
 from search_spaces.loading import StudyFileError, load_study
 from search_spaces.yaml_file import parse
+from tests.fuzz.answers import Unread
 
 SHIPPED = sorted(Path(search_spaces.__file__).parent.rglob("*.yaml"))
 VALIDATOR = Draft202012Validator(study_schema())
 BASE = {"name": "a", "data": {"dataset": "digits"}, "space": {"optimizer.learning_rate": {"low": 1e-4, "high": 0.1}}}
-
-
-class Unread(dict[str, str]):
-    """An environment in which every variable stands for itself, as in an editor."""
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return f"${{{name}}}"
 
 
 def errors(content: object) -> list[str]:
@@ -141,6 +135,12 @@ def test_what_the_loader_takes_is_valid(changes: dict[str, Any], load: Callable[
         {"space": {"model.filters": {"choices": [8, "many"]}}},
         {"space": {"model.name": {"choices": ["cnn", "cnm"]}}},
         {"space": {"model.filters": {"choices": [8, 16], "when": {"model.nam": "cnn"}}}},
+        {
+            "space": {
+                "model.name": {"choices": ["cnn", "conv_net"]},
+                "model.filters": {"choices": [8, 16], "when": {"model.name": [{}, "cnn"]}},
+            }
+        },
         {"name": "with spaces"},
     ],
 )
