@@ -4,7 +4,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 FUZZ_SECONDS ?= 300
 
-.PHONY: help demo test coverage test-slow test-newest fuzz lint format types layers audit lock hooks clean
+.PHONY: help demo test coverage test-slow test-newest fuzz lint format types layers audit lock schema hooks clean
 
 help:  ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --extra build --constraint 
 lock: .venv/ready  ## Write requirements.txt: the versions of constraints.txt with the hashes of their wheels.
 	$(LOCK) --python-version 3.11 --output-file requirements.txt
 	$(LOCK) --python-version 3.12 --constraint requirements.txt | diff requirements.txt -
+
+schema: .venv/ready  ## Write the JSON schema by which editors complete and check study files.
+	$(BIN)/tune-cli zoo schema > search_spaces/study.schema.json.new
+	mv search_spaces/study.schema.json.new search_spaces/study.schema.json
 
 hooks: .venv/ready  ## Let git check style and types before each commit.
 	$(BIN)/pre-commit install

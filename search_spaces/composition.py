@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from search_spaces.fields import Kind, has_variants, numeric_kind, variants
 from search_spaces.messages import KeyProblem, explain, misplaced_booleans
-from search_spaces.schema import StudyConfig, Value
+from search_spaces.schema import StudyConfig, Value, Wanted
 from trainables.config import TrialConfig
 from trainables.errors import InfeasibleError, InputError
 
@@ -101,7 +101,7 @@ def base_value(study: StudyConfig, path: str) -> Any:
     return getattr(getattr(study, section, None), field, None)
 
 
-def allowed_values(allowed: Value) -> list[Any]:
+def allowed_values(allowed: Wanted) -> list[Any]:
     """The right-hand side of a `when` entry as a list."""
     return list(allowed) if isinstance(allowed, list) else [allowed]
 
@@ -111,7 +111,7 @@ def comparable(value: Any) -> Any:
     return tuple(map(comparable, value)) if isinstance(value, list | tuple) else value
 
 
-def _condition_holds(study: StudyConfig, key: str, allowed: Value, values: Mapping[str, Value]) -> bool:
+def _condition_holds(study: StudyConfig, key: str, allowed: Wanted, values: Mapping[str, Value]) -> bool:
     if key in study.space:
         return key in values and values[key] in allowed_values(allowed)
     return base_value(study, key) in allowed_values(allowed)

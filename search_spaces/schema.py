@@ -2,11 +2,11 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, model_validator
 
-from search_spaces.search_options import SchedulerConfig, SearcherConfig, StageConfig
+from search_spaces.search_options import ALSO, SchedulerConfig, SearcherConfig, StageConfig
 from trainables.config import Config, TrialConfig, TrialSections
 from trainables.config.base import MAX_LAYERS, MAX_PARAMETERS, Count, Name, Number, Seconds, Seed, TotalEpochs
 from trainables.config.objective import Objective
@@ -18,8 +18,8 @@ Scalar = bool | Whole | Number | Text | None
 Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
 """Value of one parameter."""
 Values = Annotated[list[Value], Field(max_length=10_000)]
-Wanted = Annotated[list[Any], Field(max_length=1_000)]
-"""Values listed in a condition; only used for comparison."""
+Wanted = Scalar | Annotated[list[Value], Field(max_length=1_000)]
+"""What a condition asks for: one value, or a list of the accepted values."""
 
 Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
 """Field paths to values."""
@@ -41,7 +41,11 @@ def _seconds(value: object) -> object:
     return hours * 3600 + minutes * 60 + seconds
 
 
-Duration = Annotated[Seconds, BeforeValidator(_seconds)]
+Duration = Annotated[
+    Seconds,
+    BeforeValidator(_seconds),
+    Field(json_schema_extra={ALSO: {"type": "string", "pattern": rf"^\s*(?=\d){_DURATION.pattern}\s*$"}}),
+]
 """Seconds, up to ten years, written as a number or as `8h`, `30m`, `90s`."""
 
 
@@ -68,7 +72,7 @@ class Parameter(Config):
     """Search the logarithm."""
     step: Whole | Number | None = None
     """Distance between adjacent values; without it a float range is continuous."""
-    when: Annotated[dict[Name, Scalar | Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
+    when: Annotated[dict[Name, Wanted], Field(max_length=MAX_PARAMETERS)] | None = None
     """The parameter exists only if each named key has this value, or one of these values."""
 
     @model_validator(mode="after")

@@ -6,6 +6,9 @@ from pydantic import BeforeValidator, Field
 
 from trainables.config.base import MAX_PARAMETERS, Config, Count, Epochs, Name, Pixels, TotalEpochs
 
+ALSO = "x-also"
+"""In a field's JSON schema: what is accepted before validation makes it one of the field's types."""
+
 
 def _from_name(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
@@ -62,7 +65,7 @@ class Nsga2Config(Config):
 
 SearcherConfig = Annotated[
     TpeConfig | RandomConfig | GridConfig | GpConfig | CmaEsConfig | Nsga2Config,
-    Field(discriminator="name"),
+    Field(discriminator="name", json_schema_extra={ALSO: {"type": "string"}}),
     BeforeValidator(_from_name),
 ]
 
@@ -104,7 +107,7 @@ class NoSchedulerConfig(Config):
 
 SchedulerConfig = Annotated[
     AshaConfig | HyperbandConfig | MedianConfig | NoSchedulerConfig,
-    Field(discriminator="name"),
+    Field(discriminator="name", json_schema_extra={ALSO: {"type": "string"}}),
     BeforeValidator(_from_name),
 ]
 

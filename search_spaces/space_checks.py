@@ -14,7 +14,7 @@ from trainables.config import TrialConfig
 
 _SAME_IMAGES = "all trials must see the same images in the same split, or their accuracies cannot be compared"
 _NOT_LEARNT = "it does not affect what a trial learns"
-_FIXED = {
+FIXED = {
     "name": "a study has one name",
     "search": "search settings are fixed for the whole study",
     "resources": "a trial's resources are fixed for the whole study",
@@ -89,7 +89,7 @@ def _path_problem(study: StudyConfig, path: str) -> str | None:
 def _field_problem(study: StudyConfig, path: str) -> str | None:
     """Why `path` cannot be set per trial: it is not a field, or is fixed for the whole study. None if it can."""
     section = path.partition(".")[0]
-    reason = _FIXED.get(path) or _FIXED.get(section)
+    reason = FIXED.get(path) or FIXED.get(section)
     if reason:
         return f"cannot vary: {reason}; set it in the base configuration"
     if path in TrialConfig.model_fields:

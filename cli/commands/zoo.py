@@ -28,6 +28,7 @@ class Category(StrEnum):
     datasets = "datasets"
     searchers = "searchers"
     schedulers = "schedulers"
+    schema = "schema"
 
 
 _SECTIONS = {
@@ -47,17 +48,29 @@ def zoo(
         str | None, typer.Argument(metavar="[NAME]", help="One thing of it, with its options.", show_default=False)
     ] = None,
 ) -> None:
-    """List models, optimizers, schedules, augmentation, data sets, searchers and schedulers."""
+    """List models, optimizers, schedules, augmentation, data sets, searchers and schedulers, or print the schema."""
     if category is None:
         for each in Category:
-            say(f"{each}: {', '.join(_descriptions(each))}")
+            if each is not Category.schema:
+                say(f"{each}: {', '.join(_descriptions(each))}")
         say("\n`tune-cli zoo models` describes them, `tune-cli zoo models cnn` lists options and defaults")
+        say("`tune-cli zoo schema` prints the JSON schema of a study file, for editors")
+    elif category is Category.schema:
+        _print_schema(name)
     elif name is not None:
         _show_one(category, name)
     elif category is Category.augmentation:
         _print_options(_configs(category)[""])
     else:
         _print_columns([(each, description) for each, description in _descriptions(category).items()])
+
+
+def _print_schema(name: str | None) -> None:
+    if name is not None:
+        raise InputError(f"the schema has no part {name!r}; `tune-cli zoo schema` prints all of it")
+    from search_spaces.json_schema import schema_text
+
+    say(schema_text())
 
 
 def _show_one(category: Category, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from search_spaces.loading import load_study
 from trainables.data.sources import DATASETS, image_format
@@ -11,6 +12,14 @@ from tuning.search.grid import Grid
 from tuning.search.space import Space
 from tuning.search.stages import make_stage, stage_count
 from tuning.search.validation import check_search
+
+
+class Unread(dict[str, str]):
+    """An environment in which every variable stands for itself, as in an editor."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return f"${{{name}}}"
+
 
 LONGEST_ANSWER = 60_000
 """Characters: 100 problems, each of which may list the fields of a section."""

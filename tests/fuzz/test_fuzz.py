@@ -1,13 +1,17 @@
 """Whatever a study file or an override holds, `plan` succeeds or says what is wrong. `make fuzz` tries thousands."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
-from tests.fuzz.answers import answer
+from search_spaces.json_schema import study_schema
+from search_spaces.yaml_file import parse
+from tests.fuzz.answers import Unread, answer
 from tests.fuzz.strategies import overrides, studies, texts, written
 
 EXAMPLES = int(os.environ.get("TUNE_FUZZ_EXAMPLES", "70"))
@@ -19,6 +23,8 @@ fuzzed = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+
+SCHEMA = Draft202012Validator(study_schema())
 
 GOOD = "name: s\ndata: {dataset: digits}\nspace: {model.filters: {choices: [1, 2]}}\n"
 
@@ -37,6 +43,16 @@ def test_contents(content: object, tmp_path: Path) -> None:
     file = tmp_path / "s.yaml"
     file.write_text(written(content))
     answer(file)
+
+
+@fuzzed
+@given(content=studies())
+def test_what_is_taken_is_valid_by_the_schema(content: object, tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    text = re.sub(r'"(-?[0-9][0-9.e+-]*)"', r"\1", written(content))  # a number in quotes is text to the schema
+    file.write_text(text)
+    if answer(file) is None:
+        assert [error.message for error in SCHEMA.iter_errors(parse(text, Unread()).content)] == []
 
 
 @fuzzed

@@ -88,7 +88,7 @@ def test_the_header_says_source_accuracy_and_command(system):
     header = path.read_text().split("\nname:")[0]
     text = " ".join(header.replace("\n# ", " ").split())
     report = {"A": "000", "B": "001", "C": "002", "D": "003", "E": "004"}[system[0]]
-    assert header.startswith(f"# {system}. ")
+    assert header.startswith(f"# yaml-language-server: $schema=../study.schema.json\n# {system}. ")
     assert f"Source: report {report}:" in text
     assert re.search(r"Published: (about )?\d+(\.\d+)? % (test|validation) accuracy", text)
     assert f"\n#   tune-cli run search_spaces/reference/{path.name}\n" in header

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.data.decoding import ImageFormat, UnreadableFile, decode_in_processes, fit_image
+from trainables.data.decoding import ImageFormat, UnreadableFile, fit_image
+from trainables.data.decoding_processes import decode_in_processes
 
 _IMAGES_AT_ONCE = 256
 

@@ -7,30 +7,19 @@ A file is what its content says, not its name. So the formats are listed: those 
 Pillow decodes by itself. At an EPS file named `a.jpg` Pillow would start Ghostscript, a program of its own.
 
 Memory: an image has at most 178,956,970 pixels (Pillow's limit against decompression bombs) and takes 8 bytes for each
-here, 1.4 GB, beside what its decoder needs; a process of `decode_in_processes` may not have more than 4 GiB in all.
+here, 1.4 GB, beside what its decoder needs; a process of `decoding_processes` may not have more than 4 GiB in all.
 """
 
-import multiprocessing
-import os
-import resource
-import signal
-import threading
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-
-from trainables.errors import DataError
 
 FORMATS = (
     "JPEG",
@@ -52,18 +41,9 @@ FORMATS = (
 _NAMED_FORMATS = ("EPS", "WMF", "PSD", "FITS", "ICNS", "QOI", "DDS")
 """Formats that are not read and can be told by their first bytes."""
 
-_MEMORY_BYTES = 4 * 2**30
-"""Of one decoding process."""
 _ROWS_AT_ONCE = 256
 """Of an image that is converted, so that what lies between two steps of it is small."""
 _SIGNATURE_BYTES = 16
-
-_FILES_AT_ONCE = 32
-"""Files decoded by one task of a process: 5 MB of results at 224 pixels."""
-_LOOK_SECONDS = 1.0
-"""A result that takes longer than this has its processes looked at."""
-_WORTH_PROCESSES = 256
-"""Below this many files, starting processes (0.3 s each) costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -207,77 +187,3 @@ def _not_read(path: Path) -> str:
         if accepts is not None and accepts(signature):
             return f"{name} is not read; save it as PNG or JPEG"
     return "not an image of a known format"
-
-
-def decode_in_processes(
-    root: Path, names: Sequence[str], image_format: ImageFormat, processes: int | None = None
-) -> Iterator[DecodedFiles]:
-    """Decode in order, some files at a time, with one process a core where there are enough files.
-
-    Raises:
-        DataError: a process died, most likely for want of memory.
-    """
-    chunks = [names[start : start + _FILES_AT_ONCE] for start in range(0, len(names), _FILES_AT_ONCE)]
-    processes = processes or _useful_processes(len(names))
-    if processes == 1:
-        for chunk in chunks:
-            yield decode_files(root, chunk, image_format)
-        return
-    context = multiprocessing.get_context("spawn")  # a fork of a process with torch's threads may hang
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_begin_process)
-    others, crew = set(multiprocessing.active_children()), set[BaseProcess]()
-    pending: deque[Future[DecodedFiles]] = deque()
-    try:
-        for chunk in chunks:
-            pending.append(pool.submit(decode_files, root, chunk, image_format))
-            crew |= set(multiprocessing.active_children()) - others
-            if len(pending) > 4 * processes:  # bounds what waits in memory
-                yield _result(pending.popleft(), pool, crew)
-        while pending:
-            yield _result(pending.popleft(), pool, crew)
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"a process that decoded images of {root} was killed, probably because memory ran out: free some, or look "
-            "for images of enormous size (a script of your own must call this under `if __name__ == '__main__':`)"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _result(future: "Future[DecodedFiles]", pool: ProcessPoolExecutor, crew: Iterable[BaseProcess]) -> DecodedFiles:
-    """What the future brings.
-
-    A process that is killed while it writes a result leaves the others of its crew waiting for ever to write theirs,
-    and the pool to read the rest of it. So where one has died the others are ended, too, and this process's own end of
-    the results' pipe, which the pool keeps to itself, is closed: then there is no more to read, which the pool notices.
-    """
-    results: Any = pool._result_queue
-    while not wait([future], timeout=_LOOK_SECONDS).done:
-        if not all(process.is_alive() for process in crew):
-            for process in crew:
-                process.kill()
-            results._writer.close()
-    return future.result()
-
-
-def _useful_processes(files: int) -> int:
-    if files < _WORTH_PROCESSES or multiprocessing.current_process().daemon:  # a daemon may not have children
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, -(-files // _FILES_AT_ONCE))
-
-
-def _begin_process() -> None:
-    """Leave Ctrl-C to the parent, do not outlive it should it be killed, and keep to the memory that is allowed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    allowed = _MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(_MEMORY_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -135,7 +135,7 @@ class _Format(logging.Formatter):
     Secrets are taken out here, where the text is whole: a filter would not see what tracebacks hold.
     """
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -1,21 +1,13 @@
-import os
-import signal
 import struct
-import subprocess
-import sys
-import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.decoding import ImageFormat, decode_file, decode_files, decode_in_processes
-from trainables.errors import DataError
+from trainables.data.decoding import ImageFormat, decode_file, decode_files
 
 RGB = ImageFormat(size=16, channels=3, resize="crop")
 GREY = ImageFormat(size=16, channels=1, resize="crop")
@@ -151,104 +143,3 @@ def test_readable_ones_keep_their_place(tmp_path: Path, save_photo: Callable[...
     result = decode_files(tmp_path, ["a.jpg", "b.jpg", "c.jpg"], RGB)
     assert result.positions == (0, 2)
     assert np.array_equal(result.images[1], decode_file(tmp_path / "c.jpg", RGB))
-
-
-def test_processes_decode_what_one_process_does_in_the_same_order(
-    tmp_path: Path, save_photo: Callable[..., None]
-) -> None:
-    names = [f"{seed}.png" for seed in range(80)]
-    for seed, name in enumerate(names):
-        save_photo(tmp_path / name, seed)
-    (tmp_path / names[40]).write_text("no picture")
-    alone = list(decode_in_processes(tmp_path, names, RGB, processes=1))
-    several = list(decode_in_processes(tmp_path, names, RGB, processes=2))
-    assert [block.unreadable for block in several] == [block.unreadable for block in alone]
-    assert all(np.array_equal(one.images, two.images) for one, two in zip(alone, several, strict=True))
-
-
-_DECODE_FOR_EVER = """
-import sys
-from pathlib import Path
-from typing import Any
-from trainables.data.decoding import ImageFormat, decode_in_processes
-
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    for block in decode_in_processes(folder, ["0.png"] * 1_000_000, ImageFormat(64, 3, "crop"), processes=2):
-        print("decoded", flush=True)
-"""
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@pytest.fixture
-def decoding_for_ever(tmp_path: Path, save_photo: Callable[..., None]) -> "subprocess.Popen[str]":
-    save_photo(tmp_path / "0.png", seed=0)
-    script = tmp_path / "script.py"
-    script.write_text(_DECODE_FOR_EVER)
-    command = [sys.executable, str(script), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "decoded\n", process.stderr and process.stderr.read()
-        yield process
-        process.kill()
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes in /proc")
-def test_processes_end_with_a_killed_parent(decoding_for_ever: "subprocess.Popen[str]") -> None:
-    children = _children(decoding_for_ever.pid)
-    assert len(children) >= 2
-    decoding_for_ever.kill()
-    decoding_for_ever.wait()
-    deadline = time.monotonic() + 20
-    while any(_is_running(child) for child in children):
-        assert time.monotonic() < deadline, "decoding processes outlived their parent"
-        time.sleep(0.05)
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def test_a_killed_process_is_an_error_in_words(tmp_path: Path, save_photo: Callable[..., None]) -> None:
-    save_photo(tmp_path / "0.png", seed=0)
-    before = set(_children(os.getpid()))
-    blocks = decode_in_processes(tmp_path, ["0.png"] * 100_000, RGB, processes=1 + 1)
-    next(blocks)
-    workers = [
-        pid
-        for pid in set(_children(os.getpid())) - before
-        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
-    os.kill(workers[0], signal.SIGKILL)
-    with pytest.raises(DataError, match="was killed, probably because memory ran out"):
-        for _ in blocks:
-            pass
-
-
-def test_a_process_killed_while_it_writes_its_result_is_not_waited_for(
-    tmp_path: Path, save_photo: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The state that such a process leaves: half a message in the results' pipe, and its lock held for ever."""
-    pools: list[Any] = []
-
-    def make_pool(*arguments: Any, **options: Any) -> ProcessPoolExecutor:
-        pools.append(ProcessPoolExecutor(*arguments, **options))
-        return pools[-1]
-
-    monkeypatch.setattr("trainables.data.decoding.ProcessPoolExecutor", make_pool)
-    save_photo(tmp_path / "0.png", seed=0)
-    blocks = decode_in_processes(tmp_path, ["0.png"] * 100_000, RGB, processes=2)
-    next(blocks)
-    results = pools[0]._result_queue
-    results._wlock.acquire()
-    os.write(results._writer.fileno(), struct.pack("!i", 1000) + b"half")
-    next(iter(pools[0]._processes.values())).kill()
-    with pytest.raises(DataError, match="was killed, probably because memory ran out"):
-        for _ in blocks:
-            pass

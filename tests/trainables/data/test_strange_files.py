@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainables.data.decoding import FORMATS, ImageFormat, decode_files, decode_in_processes
+from trainables.data.decoding import FORMATS, ImageFormat, decode_files
+from trainables.data.decoding_processes import decode_in_processes
 
 RGB = ImageFormat(size=16, channels=3, resize="crop")
 
