@@ -110,6 +110,11 @@ VALUES = [
     _range("not a number", "got nan", "optimizer.learning_rate", 0.1, float("nan")),
     _choices("infinity in a list", "choices[0]: got [inf]", [[float("inf")]]),
     _study(
+        "a mapping for a value that a condition asks for",
+        "space.model.filters.when.model.blocks: got [{}, 1]; expected",
+        {"model.blocks": {"choices": [1, 2]}, "model.filters": {"choices": [1], "when": {"model.blocks": [{}, 1]}}},
+    ),
+    _study(
         "a list for a name",
         "choices[0]: unknown name [8]; one of: adagrad",
         {"optimizer.name": {"choices": [[8], "sgd"]}, "optimizer.momentum": {"choices": [0.9]}},
