@@ -11,7 +11,7 @@ from types import TracebackType
 
 import typer
 
-from cli.commands import data, holdout, pick, plan, results, run, status, sync, ui, zoo
+from cli.commands import data, holdout, pick, plan, repair, results, run, status, sync, ui, zoo
 from cli.display.output import say_aside
 from cli.packages import check_packages
 from trainables.errors import InputError, StudyInterruptedError, TuneError
@@ -31,6 +31,7 @@ app.command("pick")(pick.pick)
 app.command("test")(holdout.open_test)
 app.command("status")(status.status)
 app.command("stop")(status.stop)
+app.command("repair")(repair.repair)
 app.command("sync")(sync.sync)
 app.command("ui")(ui.ui)
 app.command("zoo")(zoo.zoo)

@@ -86,6 +86,8 @@ def resume_study(
     with study_lock(folder), driver_log(folder, _addresses(locations)):
         record = read_record(folder.journal)
         require_known_version(folder.name, record.version)
+        for caveat in record.caveats:
+            observer.warning(caveat)
         config = _extended(changed or record.config, more_trials, more_seconds)
         if record.state == "finished" and _champion_is_registered(record) and config == record.config:
             observer.phase(f"study {name} is finished already: {record.reason}")

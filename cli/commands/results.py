@@ -58,13 +58,13 @@ def _limited(found: "StudyResults", top: int) -> "StudyResults":
 def _print(found: "StudyResults", folder: "StudyFolder", top: int) -> None:
     from cli.display import formatting
     from cli.display.output import console
-    from cli.display.summary import champion_lines
+    from cli.display.summary import caveat_lines, champion_lines
 
     screen = console()
     reason = f": {found.reason}" if found.reason else ""
     screen.print(f"study {found.study} {found.state}{reason}")
     screen.print(f"{len(found.trials)} trials: {formatting.counts(found.counts())}")
-    for line in champion_lines(found, folder):
+    for line in (*caveat_lines(found), *champion_lines(found, folder)):
         screen.print(line, soft_wrap=True)
     ranked = found.ranked()
     if found.stages:

@@ -106,6 +106,8 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
     )
     spent = formatting.duration(study.record.search_seconds)
     say(f"  {done} of {wanted} trials in {spent}: {formatting.counts(found.counts())}")
+    for caveat in found.caveats:
+        say(f"  warning: {caveat}")
     if found.champion is not None:
         value = formatting.metric(found.objective, found.champion.value)
         say(f"  best {found.objective} {value}, trial {found.champion.number}")

@@ -29,12 +29,17 @@ def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], No
     say(f"study {name} {results.state}: {results.reason}")
     took = formatting.duration(study.record.search_seconds)
     say(f"{len(results.trials)} trials in {took}: {formatting.counts(results.counts())}")
-    for line in champion_lines(results, study.folder):
+    for line in (*caveat_lines(results), *champion_lines(results, study.folder)):
         say(line)
     if study.record.champion_model is not None:
         say(f"model: {study.record.champion_model.model_uri}")
     for line in _next_steps(study.folder):
         say(line)
+
+
+def caveat_lines(results: StudyResults) -> list[str]:
+    """Why some of what follows cannot be relied on; nothing for a sound journal."""
+    return [f"warning: {caveat}" for caveat in results.caveats]
 
 
 def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:

@@ -66,6 +66,8 @@ test_champion.__test__ = False  # type: ignore[attr-defined]  # read by pytest
 
 
 def _warn(record: StudyRecord, observer: Observer) -> None:
+    for caveat in record.caveats:
+        observer.warning(caveat)
     if record.state != "finished":
         observer.warning(
             f"the study is {record.state}, not finished: `tune-cli resume {record.config.name}` may find another "

@@ -101,6 +101,8 @@ class StudyResults(Config):
     """Retrained trials by mean, the best first; empty where `confirm` was not asked for or is not done."""
     test: dict[str, Any] | None
     """The last report of the sealed test (`tuning.selection.holdout.TestReport`); None while it is sealed."""
+    caveats: tuple[str, ...]
+    """Why some of the record cannot be relied on: a repair of the journal, or lines without checksums."""
 
     def ranked(self) -> list[TrialResult]:
         """Trials in the order of `ranking`."""
@@ -140,6 +142,7 @@ def study_results(record: StudyRecord, run_ids: Mapping[int, str], *, driver_die
         stages=_stage_results(record) if search.stages else (),
         confirmation=_confirmed_results(record),
         test=record.tests[-1].report if record.tests else None,
+        caveats=record.caveats,
     )
 
 

@@ -53,9 +53,11 @@ class Session:
         parent_run_id = runs.pop(PARENT)
         if saved is None or saved.parent_run_id != parent_run_id:
             saved = TrackingState(tracking_uri=masked(uri), experiment_id=experiment_id, parent_run_id=parent_run_id)
-        state = saved.model_copy(update={"runs": runs, "experiment_id": experiment_id})
+        translator, position = _translator_at(folder, saved)
+        at = {"offset": position.offset, "chain": position.chain}
+        state = saved.model_copy(update={"runs": runs, "experiment_id": experiment_id, **at})
         write_state(folder, state)
-        return cls(folder, store, *_translator_at(folder, state.offset), state)
+        return cls(folder, store, translator, position, state)
 
     def is_current(self) -> bool:
         """Whether nobody else has moved the saved position since."""
@@ -76,7 +78,7 @@ class Session:
             if study is not None:
                 self._write(self._state.parent_run_id, study)
             self._position = piece[-1][1]
-            self._save(offset=self._position.offset)
+            self._save(offset=self._position.offset, chain=self._position.chain)
         self._write_documents()
         return left_out
 
@@ -138,12 +140,18 @@ def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) ->
     return runs
 
 
-def _translator_at(folder: StudyFolder, offset: int) -> tuple[Translator, Position]:
-    """A translator that has read the journal up to `offset`, and where that is."""
+def _translator_at(folder: StudyFolder, saved: TrackingState) -> tuple[Translator, Position]:
+    """A translator that has read the journal up to the saved position, and that position.
+
+    Where the journal is not the one that MLflow has, for example because it was repaired, both are at the beginning:
+    everything is written again.
+    """
     translator, position = Translator(), Position()
     for event, end in read_events(folder.journal):
-        if end.offset > offset:
+        if end.offset > saved.offset:
             break
         translator.translate([event])
         position = end
-    return translator, position
+    if position.offset == saved.offset and saved.chain in ("", position.chain):
+        return translator, position
+    return Translator(), Position()

@@ -38,6 +38,8 @@ class TrackingState(Config):
     parent_run_id: RunId
     offset: int = Field(default=0, ge=0)
     """Journal bytes that MLflow has in full."""
+    chain: str = ""
+    """Checksum over them: whether the journal is still the one that MLflow has."""
     runs: dict[int, RunId] = Field(default_factory=dict)
     """Trial number to MLflow run."""
     documents: dict[str, str] = Field(default_factory=dict)

@@ -14,6 +14,7 @@ from tuning.storage.journal import (
     ChampionPicked,
     EpochEnded,
     Event,
+    JournalRepaired,
     StudyEnded,
     StudyOpened,
     TestOpened,
@@ -129,6 +130,9 @@ class Translator:
                 self._update(event.number).tags["model_uri"] = event.model_uri
             case TestOpened():
                 self._test_opened(event)
+            case JournalRepaired():
+                said = event.model_dump_json(exclude={"event", "next_number"})
+                self._update(PARENT).tags["journal.repaired"] = said[:_LONGEST_TAG]
 
     def _update(self, number: int) -> RunUpdate:
         return self._updates.setdefault(number, RunUpdate())
