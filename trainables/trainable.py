@@ -165,7 +165,7 @@ class TrialTrainable(tune.Trainable):
         return {**self._ended("refused", self._refusal), "done": False}
 
     def _new_remarks(self, caught: list[warnings.WarningMessage]) -> list[str]:
-        """A line for each warning that the trial has not given before."""
+        """One line for each warning that the trial has not given before."""
         remarks = []
         for warning in caught:
             text = f"{warning.category.__name__}: {str(warning.message)[:_LONGEST_WARNING]}"
@@ -200,7 +200,7 @@ def _other_images(job: Job, config: TrialConfig, data: TrainingData) -> str:
 
 @contextmanager
 def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect Python's warnings, which nobody would see on a worker: once per location, but those of training always."""
+    """Collect Python's warnings, which nobody would see on a worker: each once, but training's own every time."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for category in (CheckpointWarning, CacheWarning):

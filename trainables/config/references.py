@@ -18,9 +18,9 @@ _SECRET_VALUE = re.compile(r"(?i)://[^/@\s]*:[^/@\s]*@|[?&](?:password|passwd|to
 _IN_ADDRESS = re.compile(r"(://[^/@\s:]*:)[^/@\s]+@")
 _IN_QUERY = re.compile(r"(?i)([?&](?:password|passwd|token|secret|sig|signature)[^=&\s]*=)[^&\s]+")
 _SHORTEST_SECRET = 4
-"""Characters: a shorter one stands in too many words to be taken out of a text."""
+"""Characters; shorter ones occur in too many words to be replaced in a text."""
 _NO_SECRETS = {"true", "false", "none", "null"}
-"""Values of switches whose names look like a secret's, `TOKENIZERS_PARALLELISM` for one."""
+"""Values of switches whose names look like secrets, for example `TOKENIZERS_PARALLELISM`."""
 
 
 def is_secret(name: str, value: str) -> bool:
@@ -29,11 +29,11 @@ def is_secret(name: str, value: str) -> bool:
 
 
 def without_secrets(text: str, addresses: Collection[str] = ()) -> str:
-    """The text fit for a log: `${NAME}` for each secret of the environment, `***` for passwords in addresses.
+    """The text made safe for a log: `${NAME}` for each secret in the environment, `***` for passwords in URLs.
 
     Args:
-        text: anything, a traceback for example.
-        addresses: whose passwords are replaced wherever they stand, besides those of the environment.
+        text: any text, for example a traceback.
+        addresses: URLs whose passwords are also replaced, anywhere in the text.
     """
     secrets = {value: f"${{{name}}}" for name, value in os.environ.items() if is_secret(name, value)}
     secrets |= dict.fromkeys((word for address in (*addresses, *secrets) for word in _passwords(address)), "***")
@@ -44,10 +44,10 @@ def without_secrets(text: str, addresses: Collection[str] = ()) -> str:
 
 
 def _passwords(address: str) -> set[str]:
-    """The password of an address, as written and as meant."""
+    """The password in a URL, both as written and unquoted."""
     try:
         password = urlsplit(address).password
-    except ValueError:  # no address
+    except ValueError:  # not a URL
         return set()
     return {password, unquote(password)} if password else set()
 
