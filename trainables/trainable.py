@@ -200,7 +200,7 @@ def _other_images(job: Job, config: TrialConfig, data: TrainingData) -> str:
 
 @contextmanager
 def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect Python's warnings, which nobody would see on a worker: each once, but training's own every time."""
+    """Collect Python's warnings, which nobody would see on a worker: once per location, training's own always."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for category in (CheckpointWarning, CacheWarning):
