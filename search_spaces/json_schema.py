@@ -1,9 +1,9 @@
-"""The JSON Schema of a study file, by which editors complete and check it while it is written.
+"""The JSON Schema of a study file, which lets editors complete and check it.
 
-Whatever `load_study` accepts is valid, as long as numbers are written as numbers; what is valid may still be refused,
-since a schema cannot compare one field with another, nor knows which data set or architecture there is. To pydantic's
-schema it adds what the loader reads before pydantic does: variables of the environment in place of any value, plain
-names of searchers and schedulers, durations. A space's parameters are listed by path, with what the field may be.
+Everything that `load_study` accepts is valid, if numbers are written as numbers. The reverse does not hold: a schema
+cannot compare fields, and does not know which data sets and architectures exist. Pydantic's schema is extended with
+what the loader handles before pydantic: environment variables in place of any value, plain names of searchers and
+schedulers, durations. The space's parameters are listed by path, with the values of their fields.
 """
 
 import json
@@ -18,17 +18,17 @@ from search_spaces.space_checks import FIXED
 from trainables.config import TrialConfig
 
 FILE = Path(__file__).parent / "study.schema.json"
-"""Written by `make schema`; the shipped study files name it in their first line."""
+"""Written by `make schema`; the first line of each shipped study file refers to it."""
 
 _Schema = dict[str, Any]
 
 _VARIABLE: _Schema = {
-    "description": "A variable of the environment: `${NAME}` or `${NAME:-default}`.",
+    "description": "An environment variable: `${NAME}` or `${NAME:-default}`.",
     "type": "string",
     "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^{}]*)?\}",
 }
 _BOOLEAN: _Schema = {
-    "description": "What else is read as true or false; editors take YAML 1.1's words for text.",
+    "description": "Other values read as true or false; editors treat YAML 1.1's words as text.",
     "enum": [
         0,
         1,
@@ -37,7 +37,7 @@ _BOOLEAN: _Schema = {
 }
 _SCALARS = frozenset({"string", "integer", "number", "boolean", "null"})
 _NOT_SHOWN = ("title", "format", "gt", "le", "discriminator", "oneOf", ALSO)
-"""What pydantic adds for others than JSON Schema, and what is replaced here."""
+"""Keys that are not part of JSON Schema, and keys that are replaced here."""
 
 
 def study_schema() -> _Schema:
@@ -55,15 +55,15 @@ def study_schema() -> _Schema:
 
 
 def schema_text() -> str:
-    """The schema as it is printed and, with a line's end, in `FILE`."""
+    """The schema as printed and, with a trailing newline, in `FILE`."""
     return json.dumps(study_schema(), indent=1, ensure_ascii=False)
 
 
 def _completed(schema: Mapping[str, Any]) -> _Schema:
-    """With all that is accepted before pydantic sees it."""
+    """The schema extended with what the loader accepts before pydantic."""
     rest = {key: value for key, value in schema.items() if key not in _NOT_SHOWN}
     if isinstance(rest.get("default"), dict):
-        del rest["default"]  # of whole sections: the fields have their own
+        del rest["default"]  # of whole sections: the fields have their own defaults
     for key in ("properties", "patternProperties"):
         if key in rest:
             rest[key] = {name: _completed(inner) for name, inner in rest[key].items()}
@@ -81,7 +81,7 @@ def _completed(schema: Mapping[str, Any]) -> _Schema:
 
 
 def _alternatives(schema: Mapping[str, Any]) -> Iterator[_Schema]:
-    """Members of a union of which at least one is a scalar, each once."""
+    """Distinct members of a union that includes a scalar, plus variables."""
     seen: list[_Schema] = []
     for member in _members(schema):
         if member not in seen:
@@ -94,7 +94,7 @@ def _alternatives(schema: Mapping[str, Any]) -> Iterator[_Schema]:
 
 def _members(schema: Mapping[str, Any]) -> Iterator[_Schema]:
     for member in schema["anyOf"]:
-        if "anyOf" in member:  # sizes in bytes; pydantic puts their bounds beside it, in words of its own
+        if "anyOf" in member:  # sizes in bytes; pydantic puts their bounds next to it, under non-standard keys
             yield from _members(member)
         elif "discriminator" in member or "properties" in member or member.get("type") in ("array", "object"):
             yield _completed(member)
@@ -105,7 +105,7 @@ def _members(schema: Mapping[str, Any]) -> Iterator[_Schema]:
 
 
 def _variants(schema: Mapping[str, Any]) -> _Schema:
-    """One of several mappings, chosen by `name`: with `if` an editor says what is wrong in the one that was chosen."""
+    """One of several mappings, selected by `name`: `if` makes editors report errors for the selected one only."""
     chosen = schema["discriminator"]["mapping"]
     names = {"enum": list(chosen)}
     name = {"anyOf": [names, {"$ref": "#/$defs/Variable"}]}
@@ -122,7 +122,7 @@ def _variants(schema: Mapping[str, Any]) -> _Schema:
 
 
 def _name_paths(schema: _Schema, definitions: dict[str, _Schema]) -> None:
-    """Say which paths there are wherever one is a key or a value, and what each may be where it varies."""
+    """List the valid paths wherever a path is a key or a value, with the values each can take if it varies."""
     everywhere = [path for section in TrialConfig.model_fields for path in field_paths(section)]
     varying = [path for path in everywhere if path not in FIXED and path.partition(".")[0] not in FIXED]
     definitions["Path"], definitions["VaryingPath"] = {"enum": everywhere}, {"enum": varying}
@@ -140,7 +140,7 @@ def _name_paths(schema: _Schema, definitions: dict[str, _Schema]) -> None:
 
 
 def _parameter(path: str) -> _Schema:
-    """A parameter whose choices are values of the field `path` in any of the variants that have it."""
+    """A parameter whose choices are values of the field `path` in any variant that has it."""
     field = path.partition(".")[2]
     described = (cls.model_fields[field].description for cls in owners(path).values())
     values: list[_Schema]

@@ -19,7 +19,7 @@ Value = Scalar | Annotated[list[Scalar], Field(max_length=MAX_LAYERS)]
 """Value of one parameter."""
 Values = Annotated[list[Value], Field(max_length=10_000)]
 Wanted = Scalar | Annotated[list[Value], Field(max_length=1_000)]
-"""What a condition asks for: one value, or a list of the accepted values."""
+"""Right-hand side of a condition: one value, or a list of accepted values."""
 
 Configuration = Annotated[dict[Name, Value], Field(max_length=MAX_PARAMETERS)]
 """Field paths to values."""

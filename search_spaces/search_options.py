@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 from trainables.config.base import MAX_PARAMETERS, Config, Count, Epochs, Name, Pixels, TotalEpochs
 
 ALSO = "x-also"
-"""In a field's JSON schema: what is accepted before validation makes it one of the field's types."""
+"""Key in a field's JSON schema for values that are accepted and converted before validation."""
 
 
 def _from_name(value: object) -> object:

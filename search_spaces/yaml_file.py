@@ -204,7 +204,7 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self._item(item, (*path, index)) for index, item in enumerate(node.value)]
-        assert isinstance(node, yaml.ScalarNode)  # there is no fourth kind
+        assert isinstance(node, yaml.ScalarNode)  # the only other kind of node
         return self._scalar(node, path)
 
     def _item(self, node: yaml.Node, path: KeyPath) -> Any:

@@ -68,7 +68,7 @@ def test_an_error_names_the_reference(work: Workplace, monkeypatch: pytest.Monke
     monkeypatch.setenv("SHARE_TOKEN", f"{_SECRET}/nowhere")
     code, said = _ended(work.start("data", "prepare", "small.yaml"))
     assert code == 2
-    assert "data.root photos/${SHARE_TOKEN} is no folder" in said
+    assert "data.root photos/${SHARE_TOKEN} is not a folder" in said
     assert _SECRET not in said
     overridden = ("--set", "data.root=${SHARE_TOKEN}/../../photos")
     code, said = _ended(work.start("data", "prepare", "small.yaml", *overridden))

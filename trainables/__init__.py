@@ -1,1 +1,1 @@
-"""What runs on the workers: data, model zoo, training loop. Only `trainables.trainable` knows Ray."""
+"""Code that runs on the workers: data, model zoo, training loop. Only `trainables.trainable` imports Ray."""

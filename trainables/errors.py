@@ -1,19 +1,19 @@
-"""Every error this program raises on purpose.
+"""All errors that this program raises deliberately.
 
-TuneError                 something a person can act on; the message says what was wrong and what would be right
-├── InputError            what the user gave is wrong: exit code 2, before anything was started
-│   ├── DataError         the images: missing, unreadable, too few
+TuneError                 an error the user can act on; the message says what was wrong and what would be right
+├── InputError            invalid user input: exit code 2, before anything was started
+│   ├── DataError         images are missing, unreadable or too few
 │   └── UnsafePathError   a link, or a path outside its root, where the program deletes or writes
-├── StudyFailedError      the study ran and cannot go on: exit code 1
-│   └── RecordError       its own files cannot be written, a full disk for example; it can be resumed
+├── StudyFailedError      the study started and cannot continue: exit code 1
+│   └── RecordError       its own files cannot be written, for example on a full disk; it can be resumed
 └── TrialError            ends one trial, never the study
-    ├── DivergedError     loss became NaN, infinite or absurd
-    └── InfeasibleError   the configuration cannot exist or does not fit in memory
+    ├── DivergedError     loss became NaN, infinite or far too large
+    └── InfeasibleError   the configuration is impossible or does not fit in memory
 """
 
 
 class TuneError(Exception):
-    """Base of all errors meant for a person; `str(error)` is the whole message."""
+    """Base of all errors shown to the user; `str(error)` is the whole message."""
 
 
 class InputError(TuneError):
@@ -21,11 +21,11 @@ class InputError(TuneError):
 
 
 class DataError(InputError):
-    """Images that are missing, unreadable, of one class only, or too few to split."""
+    """Images that are missing, unreadable, all of one class, or too few to split."""
 
 
 class UnsafePathError(InputError):
-    """A link, or a path outside its root, where the program was going to delete or write."""
+    """A link, or a path outside its root, where the program was about to delete or write."""
 
 
 class StudyFailedError(TuneError):
@@ -33,19 +33,19 @@ class StudyFailedError(TuneError):
 
 
 class RecordError(StudyFailedError):
-    """The study's own files cannot be written; what they hold is whole, and the study can be resumed."""
+    """The study's own files cannot be written. Their contents are intact, and the study can be resumed."""
 
 
 class StudyInterruptedError(TuneError):
-    """A study that a signal stopped; nothing is lost and it can be resumed."""
+    """A study stopped by a signal. Nothing is lost, and it can be resumed."""
 
 
 class TrialError(TuneError):
-    """The end of one trial."""
+    """An error that ends one trial."""
 
 
 class DivergedError(TrialError):
-    """The loss is NaN, infinite, or beyond any use."""
+    """The loss is NaN, infinite, or far too large."""
 
 
 class InfeasibleError(TrialError):

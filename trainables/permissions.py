@@ -1,8 +1,8 @@
-"""Who may read what this program makes: its user alone, unless the folder says that a group shares it.
+"""Permissions of created files and folders: private to the user, unless the parent folder is shared with a group.
 
-A folder is shared where it belongs to a group on purpose: writable for the group and with the setgid bit, as `chmod
-g+ws` leaves it. What is made in such a folder is made as the umask says, and inherits the bit. Everything else is made
-0700 and 0600, whatever the umask.
+A folder counts as shared if it is group-writable and has the setgid bit, as after `chmod g+ws`. Files and folders
+created in it get the permissions of the umask, and inherit the bit. All others are created with mode 0600 and 0700,
+whatever the umask.
 """
 
 import stat
@@ -19,10 +19,10 @@ def file_mode(folder: Path) -> int:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and the folders above it that are missing; one that is there stays as it is.
+    """Create a folder and its missing parents; an existing folder is left as it is.
 
     Raises:
-        OSError: it cannot be made, or something else has its name.
+        OSError: it cannot be created, or something else has its name.
     """
     if path.is_dir():
         return

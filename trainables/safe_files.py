@@ -1,7 +1,8 @@
-"""Removing and replacing files without being led elsewhere by a link.
+"""Deletes and replaces files without following links.
 
-Whoever may write to a folder can put a link where this program is going to delete or write. So what is removed is
-reached from its root step by step, no step through a link, and what is written is a new file that then gets its name.
+Anyone who can write to a folder can put a link where this program is about to delete or write. So a path to delete is
+opened from its root one component at a time, refusing links, and a file to write is created under a new name and then
+renamed.
 """
 
 import contextlib
@@ -22,16 +23,16 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: Path, root: Path, *, missing_ok: bool = False) -> None:
-    """Delete the folder `path` and all that is in it; links in it are deleted, what they point to is not.
+    """Delete the folder `path` and its contents. Links in it are deleted, their targets are not.
 
     Args:
         path: below `root`.
-        root: the folder that nothing outside of may be touched; may itself be reached through links.
-        missing_ok: whether nothing to delete is no error.
+        root: nothing outside this folder is touched; its own path may contain links.
+        missing_ok: do not raise if `path` does not exist.
 
     Raises:
         UnsafePathError: `path` is not below `root`, or it or a folder on the way to it is a link.
-        OSError: it is not there, or cannot be deleted.
+        OSError: it does not exist, or cannot be deleted.
     """
     with _reached(path, root, missing_ok) as parent:
         if parent is not None:
@@ -47,7 +48,7 @@ def remove_file(path: Path, root: Path, *, missing_ok: bool = False) -> None:
 
 @contextlib.contextmanager
 def _reached(path: Path, root: Path, missing_ok: bool) -> Iterator[int | None]:
-    """The open folder that holds `path`, which is there and is not a link; None where it is missing and may be."""
+    """The open parent folder of `path`, which exists and is not a link; None if it is missing and `missing_ok`."""
     steps = _steps(path, root)
     with contextlib.ExitStack() as opened:
         try:
@@ -91,10 +92,10 @@ def _refuse_link(folder: int, name: str, path: Path) -> None:
 
 
 def open_new(path: Path, mode: int = PRIVATE_FILE) -> BinaryIO:
-    """Create `path` for writing; the umask may take rights from `mode`.
+    """Create `path` for writing; the umask may remove bits from `mode`.
 
     Raises:
-        FileExistsError: something has that name, be it a link to nowhere.
+        FileExistsError: the name is taken, even if by a dangling link.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     return open(descriptor, "wb")
@@ -102,11 +103,11 @@ def open_new(path: Path, mode: int = PRIVATE_FILE) -> BinaryIO:
 
 @contextlib.contextmanager
 def writing_beside(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
-    """A new file that takes the name `path` once it is written and on disk; a failure leaves all as it was.
+    """A new file that is renamed to `path` once it is written and synced; a failure changes nothing.
 
     Raises:
         UnsafePathError: `path` is a link.
-        OSError: the disk or the folder does not take it.
+        OSError: it cannot be written.
     """
     refuse_link(path)
     arriving = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
@@ -124,23 +125,23 @@ def writing_beside(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
 
 
 def replace_file(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Give `path` this content, all at once and on disk; errors are those of `writing_beside`."""
+    """Replace the content of `path` atomically and sync it; errors are those of `writing_beside`."""
     with writing_beside(path, mode) as file:
         file.write(content)
 
 
 def refuse_link(path: Path) -> None:
-    """Check that `path` is not a link; it need not be there.
+    """Check that `path` is not a link; it need not exist.
 
     Raises:
-        UnsafePathError: it is one.
+        UnsafePathError: it is a link.
     """
     if path.is_symlink():
         raise UnsafePathError(f"{path} is a link to {os.readlink(path)}; replace it with a regular file, or remove it")
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names in `folder` on disk."""
+    """Sync the directory entries of `folder` to disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

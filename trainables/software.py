@@ -1,8 +1,8 @@
-"""What decides a trial's numbers besides its configuration: this package's code, and the versions of its libraries.
+"""Version of this package's code and of its libraries, which affect a trial's results besides its configuration.
 
-The driver sends its own with every job and a worker compares before it trains: a node that was set up at another time
-would give numbers that cannot be compared, and nobody would notice. It is a check against mistakes. A worker that is
-made to lie can lie about this, too; who may be a worker is for Ray's token to say.
+The driver sends its own with every job, and a worker compares before it trains: a node with other versions would give
+results that cannot be compared, unnoticed. This guards against mistakes only. A malicious worker could lie about this
+too; Ray's token decides who can be a worker.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from typing import Self
 _LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "ray")
 
 _SHOWN = 12
-"""Digits of a digest that an error shows."""
+"""Digits of a digest shown in errors."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Software:
     """`python` and the libraries."""
 
     def differences(self, other: "Software") -> str:
-        """What `other` has that this one has not, by name with both values; empty if they are equal."""
+        """How `other` differs from this one, by name with both values; empty if they are equal."""
         found = [
             f"{name} is {other.versions.get(name, 'missing')}, not {self.versions.get(name, 'missing')}"
             for name in sorted(self.versions.keys() | other.versions.keys())
@@ -44,7 +44,7 @@ class Software:
 
 @cache
 def own_software() -> Software:
-    """Of this process, read once: later changes to the files are not what it has loaded."""
+    """Software of this process, read once: later changes to the files are not loaded."""
     versions = {name: version(name) for name in _LIBRARIES}
     return Software(_code(Path(__file__).parent), {"python": platform.python_version(), **versions})
 
@@ -59,24 +59,24 @@ def _code(package: Path) -> str:
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """What a worker says of itself with every result."""
+    """A worker's description of itself, sent with every result."""
 
     host: str
     study: str
-    """Token of the study whose job it took up first."""
+    """Token of the study of its first job."""
     software: Software
 
     def to_json(self) -> str:
-        """One string: Ray Tune keeps a history of every number it finds in a result, and flattens dictionaries."""
+        """A single string, because Ray Tune flattens dictionaries and keeps a history of every number in a result."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The report of `to_json`."""
+        """Parse the output of `to_json`."""
         content = json.loads(text)
         return cls(content["host"], content["study"], Software(**content["software"]))
 
 
 def own_report(study: str) -> WorkerReport:
-    """This process's, working for a study."""
+    """Report of this process, working for a study."""
     return WorkerReport(socket.gethostname(), study, own_software())

@@ -1,4 +1,4 @@
-"""The one file that imports Ray on a worker: a trial as a Ray Tune trainable, one step an epoch."""
+"""A trial as a Ray Tune trainable, one step per epoch. The only file in `trainables` that imports Ray."""
 
 import json
 import time
@@ -26,71 +26,71 @@ from trainables.training.loop import Metrics, UnsavedBestWarning, train
 from trainables.training.memory_limit import limit_memory
 
 _LAST_LINES = 12
-"""Lines of a traceback that a failed trial reports."""
+"""Number of traceback lines that a failed trial reports."""
 
 _MOST_WARNINGS = 100
-"""Different ones of a trial that are passed on."""
+"""Maximum different warnings of a trial to pass on."""
 _LONGEST_WARNING = 1000
 """Characters."""
 _LONGEST_TRACEBACK = 32_000
-"""Characters; the middle of a longer one is left out."""
+"""Characters; the middle of longer ones is left out."""
 
 _REFUSED_SECONDS = 1.0
-"""Between two answers of a worker that has refused its job."""
+"""Delay between answers of a worker that has refused its job."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told of a trial. No path to the test split is in it."""
+    """A trial as sent to a worker. Contains no path to the test split."""
 
     number: int
     config: dict[str, Any]
-    """The whole `TrialConfig`, JSON-able."""
+    """The full `TrialConfig`, as JSON types."""
     folder: str
-    """The trial's checkpoints, on storage that every node sees."""
+    """Folder for the trial's checkpoints, on storage shared by all nodes."""
     metric: str
-    """The objective's metric: whose best epoch to keep."""
+    """The objective's metric; the epoch best in it is kept."""
     cpus: int
     """Threads for torch."""
     memory: int | None
-    """Bytes that the trial may add to the process; None: no limit."""
+    """Bytes that the trial may add to the process's memory; None: no limit."""
     images: int
-    """For training and validation, when the study began."""
+    """Number of training and validation images when the study began."""
     data_fingerprint: str
-    """Of those images: a trial trains on no others."""
+    """Fingerprint of those images; the trial trains on no others."""
     cache_entry: str
-    """The cache's entry that holds them, on the driver's machine at least."""
+    """Name of the cache entry with these images, which exists at least on the driver's machine."""
     study: str
-    """Token of the study: a worker takes up jobs of one study alone."""
+    """Token of the study; a worker accepts jobs of one study only."""
     software: dict[str, Any]
-    """The driver's `Software`: a worker with another one refuses the job."""
+    """The driver's `Software`; a worker with a different one refuses the job."""
 
     def to_json(self) -> str:
-        """One string: Ray Tune flattens, copies and names trials by every key of a configuration."""
+        """A single string: Ray Tune flattens a configuration, copies every key, and names trials by them."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The job of `to_json`."""
+        """Parse the output of `to_json`."""
         return cls(**json.loads(text))
 
 
 class TrialTrainable(tune.Trainable):
-    """Runs one `Job` after another in one process, so that torch is imported and images are mapped once a worker.
+    """Runs one `Job` after another in one process, so that torch is imported and images are mapped once per worker.
 
-    An exception ends the trial, not the process: it is the last result, with `outcome` and `reason`. A job that is not
-    for this process is refused: it says so, trains nothing, and keeps its place in Ray's books, so that the trial is
-    handed out elsewhere and not to the same process again.
+    An exception ends the trial, not the process: it is reported as the last result, with `outcome` and `reason`. A job
+    for another study or software version is refused: the process reports so and trains nothing, but stays allocated
+    in Ray, so that the trial is scheduled on another process.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Take up the first job; called by Ray in the worker's process."""
+        """Start the first job; called by Ray in the worker process."""
         reuse_freed_memory()
         self._study = ""
         self._begin(config["job"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up the next job in the same process."""
+        """Start the next job in the same process."""
         self._begin(new_config["job"])
         return True
 
@@ -131,19 +131,19 @@ class TrialTrainable(tune.Trainable):
         return result, []
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        """Nothing for Ray to keep: `trainables.training.checkpoint` writes the trial's own folder."""
+        """Give Ray nothing to keep: `trainables.training.checkpoint` writes to the trial's own folder."""
         return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to do: training goes on from the trial's own folder."""
+        """Do nothing: training resumes from the trial's own folder."""
 
     def _begin(self, text: str) -> None:
-        return_freed_memory()  # the last trial's
+        return_freed_memory()  # of the last trial
         self._epoch = 0
         self._told: set[str] = set()
         self._refusal = self._objection(json.loads(text))
         self._has_refused = False
-        if self._refusal:  # the rest of the job may be unreadable to this code
+        if self._refusal:  # this code may not be able to parse the rest of the job
             return
         job = Job.from_json(text)
         torch.set_num_threads(job.cpus)
@@ -152,7 +152,7 @@ class TrialTrainable(tune.Trainable):
         self._epochs = _epochs(job, config)
 
     def _objection(self, job: dict[str, Any]) -> str:
-        """Why this process may not train the job; empty if it may."""
+        """Why this process must refuse the job; empty if it may train it."""
         self._study = self._study or job["study"]
         if job["study"] != self._study:
             return f"it works for study {self._study[:8]}, but the job belongs to study {job['study'][:8]}"
@@ -165,7 +165,7 @@ class TrialTrainable(tune.Trainable):
         return {**self._ended("refused", self._refusal), "done": False}
 
     def _new_remarks(self, caught: list[warnings.WarningMessage]) -> list[str]:
-        """A line for each warning that the trial has not given before."""
+        """One line for each warning that the trial has not given before."""
         remarks = []
         for warning in caught:
             text = f"{warning.category.__name__}: {str(warning.message)[:_LONGEST_WARNING]}"
@@ -182,7 +182,7 @@ class TrialTrainable(tune.Trainable):
 
 
 def _epochs(job: Job, config: TrialConfig) -> Iterator[Metrics]:
-    """Open the data and train; nothing happens before the first `next`."""
+    """Open the data and train; does nothing before the first `next`."""
     data = open_training_data(config.data, job.cache_entry)
     if data.fingerprint != job.data_fingerprint:
         raise TrialError(_other_images(job, config, data))
@@ -200,7 +200,7 @@ def _other_images(job: Job, config: TrialConfig, data: TrainingData) -> str:
 
 @contextmanager
 def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
-    """Collect Python's warnings, which nobody would see on a worker: once a place, the training's own every time."""
+    """Collect Python's warnings, which nobody would see on a worker: once per location, training's own always."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for category in (CheckpointWarning, CacheWarning):
@@ -209,7 +209,7 @@ def _caught_warnings() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _traceback() -> str:
-    """Of the exception being handled, its middle left out if it is long."""
+    """Traceback of the exception being handled, with the middle left out if it is long."""
     trace = traceback.format_exc().strip()
     if len(trace) <= _LONGEST_TRACEBACK:
         return trace

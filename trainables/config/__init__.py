@@ -1,4 +1,4 @@
-"""Typed configuration of one trial. No torch here: a study file is checked without paying for its import."""
+"""Typed configuration of one trial. Does not import torch, so that study files can be checked quickly."""
 
 from trainables.config.augmentation import AugmentationConfig
 from trainables.config.base import Config

@@ -1,8 +1,8 @@
-"""The base of every configuration class, and the bounded types that their fields are made of.
+"""Base class of all configuration classes, and the bounded types of their fields.
 
-Every field has a bound on both sides. The bounds lie far beyond what an image classifier on one machine can use; they
-are there so that a slip of the hand (`trials: 1e18`) or a file made to hurt is an error with a line number, and so that
-no arithmetic further on can overflow. A bare `int`, `float` or `str` has no place in a configuration.
+Every field has a lower and an upper bound, far beyond what an image classifier on one machine can use. The bounds turn
+a typo (`trials: 1e18`) or a malicious file into an error with a line number, and keep later arithmetic from
+overflowing. Do not use a bare `int`, `float` or `str` in a configuration.
 """
 
 import os
@@ -26,7 +26,7 @@ class Config(BaseModel):
 
 
 MAX_NUMBER = 1e30
-"""Largest magnitude of any number of a configuration. Tensors are 32-bit floats, which end at 3.4e38."""
+"""Largest magnitude of any number in a configuration. 32-bit floats, the type of tensors, go up to 3.4e38."""
 
 Number = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 PositiveFloat = Annotated[float, Field(gt=0.0, le=MAX_NUMBER)]
@@ -37,10 +37,10 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 MAX_SECONDS = 10 * 366 * 24 * 3600
 Seconds = Annotated[float, Field(gt=0.0, le=MAX_SECONDS)]
-"""A time of up to ten years."""
+"""A duration of up to ten years."""
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-"""Trials, or things counted in trials. A search of a million trials takes a day with nothing trained at all."""
+"""Number of trials, or of anything counted in trials. A million trials take a day even without any training."""
 
 TotalEpochs = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
 """Epochs of all trials together."""
@@ -49,14 +49,14 @@ Epochs = Annotated[int, Field(ge=1, le=1_000_000)]
 """Epochs of one trial."""
 
 EpochsOrNone = Annotated[float, Field(ge=0.0, le=1_000_000)]
-"""A length of time in epochs; 0 for none."""
+"""A duration in epochs; 0 for none."""
 
 MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-"""What numpy's generators take."""
+"""Range of seeds that numpy's generators accept."""
 
 Pixels = Annotated[int, Field(ge=1, le=8_192)]
-"""Side of an image. One of 8,192 pixels is 200 MB in 8 bits, 800 MB as the input of a network."""
+"""Side of an image. At 8,192 pixels, an image takes 200 MB in 8 bits and 800 MB as network input."""
 
 BatchSize = Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -68,7 +68,7 @@ Widths = Annotated[tuple[Width, ...], Field(max_length=MAX_LAYERS)]
 """One width for each layer; may be empty."""
 
 Depth = Annotated[int, Field(ge=1, le=MAX_LAYERS)]
-"""A number of layers, blocks or branches, or one of them counted from 1."""
+"""A number of layers, blocks or branches, or the position of one, from 1."""
 
 KernelSize = Annotated[int, Field(ge=1, le=1_024)]
 
@@ -76,12 +76,12 @@ Border = Annotated[int, Field(ge=0, le=1_024)]
 """Pixels added around an image or a map."""
 
 MAX_PARAMETERS = 200
-"""Of a space, and of whatever lists some of them; there are about a hundred fields that could vary."""
+"""Maximum parameters of a space, or of a list of parameters; about a hundred fields can vary."""
 
 Name = Annotated[str, Field(max_length=200)]
 
 _LONGEST_PATH, _LONGEST_NAME = 4_095, 255
-"""Bytes that Linux and macOS take for a path, and for one name in it; more is an error of any call that meets it."""
+"""Maximum bytes that Linux and macOS allow for a path, and for one name in it; system calls fail beyond that."""
 
 
 def _within_limits(path: Path) -> Path:
@@ -96,4 +96,4 @@ def _within_limits(path: Path) -> Path:
 
 
 LocalPath = Annotated[Path, AfterValidator(_within_limits)]
-"""A file or folder, of a length that the operating system takes."""
+"""Path of a file or folder, no longer than the operating system allows."""

@@ -1,4 +1,4 @@
-"""What the images are and how they are divided."""
+"""The images and how they are split."""
 
 from typing import Literal, Self
 
@@ -15,28 +15,29 @@ class DataConfig(Config):
     dataset: DatasetName
     """Data set by name; `tune-cli zoo datasets` lists them."""
     root: LocalPath | None = None
-    """Folder with the data. `image_folder`: holds `train/CLASS/*` and optionally `val/` and `test/`. torchvision sets:
-    where the files are or will be downloaded to (default `data`). `digits` needs none."""
+    """Folder with the data. `image_folder`: contains `train/CLASS/*` and optionally `val/` and `test/`. torchvision
+    sets: contains the files, or receives the download (default `data`). `digits` needs none."""
     image_size: Pixels | None = None
     """Height and width in pixels after decoding. Default: the data set's own (required for `image_folder`)."""
     resize: Literal["crop", "stretch"] = "crop"
-    """`crop`: shorter side to `image_size`, then the centre square. `stretch`: both sides, ignoring the aspect."""
+    """`crop`: resize the shorter side to `image_size`, then crop the center square. `stretch`: resize both sides,
+    ignoring the aspect ratio."""
     channels: Literal[1, 3] | None = None
-    """1: greyscale, 3: RGB. Default: the data set's own (3 for `image_folder`)."""
+    """1: grayscale, 3: RGB. Default: the data set's own (3 for `image_folder`)."""
     validation_fraction: Fraction = 0.2
-    """Share of the training images held out for validation, stratified. Unused where the folder has `val/`."""
+    """Share of the training images held out for validation, stratified. Unused if the folder has `val/`."""
     test_fraction: Fraction = 0.2
-    """Share sealed away for the test, stratified, where the data set has no test part of its own."""
+    """Share of the images held back for the sealed test, stratified, if the data set has no test part."""
     split_seed: Seed = 0
-    """Seed of the splits; the trial's own seed does not touch them."""
+    """Seed of the splits; independent of the trial's seed."""
     train_fraction: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of the remaining training images used, stratified: a cheaper stage of a staged search."""
+    """Share of the remaining training images to use, stratified; makes a stage of a staged search cheaper."""
     normalization: Literal["dataset", "imagenet", "none"] = "dataset"
-    """Mean and standard deviation by channel: of the training images, ImageNet's (pre-trained weights), or 0 and 1."""
+    """Mean and standard deviation per channel: of the training images, ImageNet's (pre-trained weights), or 0 and 1."""
     max_unreadable: Fraction = 0.01
     """Share of files that may be unreadable (left out and reported) before the study refuses to start."""
     cache_dir: LocalPath | None = None
-    """Where decoded images are kept. Default: `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
+    """Folder for decoded images. Default: `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
 
     @model_validator(mode="after")
     def _folder_needs_root_and_size(self) -> Self:

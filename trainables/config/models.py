@@ -1,4 +1,4 @@
-"""The model zoo's parameters, one class a model, told apart by `name`."""
+"""Parameters of the model zoo, one class per model; `name` selects the class."""
 
 from typing import Annotated, Literal, Self
 
@@ -18,7 +18,7 @@ class SoftmaxRegressionConfig(Config):
 
 
 class FullyConnectedConfig(Config):
-    """Linear layers with activation, no convolution."""
+    """Linear layers with activations, no convolution."""
 
     name: Literal["fully_connected"] = "fully_connected"
     hidden: Widths = Field(default=(256,), min_length=1)
@@ -37,20 +37,20 @@ class CnnConfig(Config):
     filters: Width = 32
     """Filters of the first block."""
     filter_organisation: FilterOrganisation = "double"
-    """How the number of filters goes on from block to block (`halve` stops at 1)."""
+    """How the number of filters changes from block to block (`halve` stops at 1)."""
     kernel_size: KernelSize = 3
     padding: Padding = "same"
     """Pixels around the map before each convolution; `same` keeps its size."""
     activation: ActivationName = "relu"
     batch_norm: bool = True
     dropout: Fraction = 0.0
-    """Before the output layer, and by channel after each pool when `dropout_in_blocks`."""
+    """Before the output layer, and per channel after each pool if `dropout_in_blocks`."""
     dropout_in_blocks: bool = False
     dense_units: Width = 128
 
 
 class ConvNetConfig(Config):
-    """Convolutions, pools and dense layers given as lists: the two-convolution networks and their relatives."""
+    """Convolutions, pools and dense layers given as lists, for example networks with two convolutions."""
 
     name: Literal["conv_net"] = "conv_net"
     convolutions: Widths = Field(default=(32, 32), min_length=1)
@@ -103,12 +103,11 @@ class BackboneConfig(Config):
     """torchvision's name; `tune-cli zoo models` lists them."""
     weights: Annotated[str, Field(max_length=4_095)] = "none"
     """`none`, a torchvision weights name (`IMAGENET1K_V2`, `DEFAULT`), a state-dict file, or `models:/NAME@champion`.
-    Images should be normalised as they were when the weights were made: `data.normalization: imagenet` for
-    torchvision's."""
+    Images should be normalized as in the training of the weights: `data.normalization: imagenet` for torchvision's."""
     freeze_depth: Annotated[int, Field(ge=0, le=MAX_LAYERS)] | Literal["all"] = 0
-    """0 trains everything, k freezes the first k stages from the input, `all` everything but the head."""
+    """0 trains everything, k freezes the first k stages from the input, `all` freezes everything but the head."""
     cut_at: Name | None = None
-    """Last stage kept, by name (`tune-cli zoo models ARCHITECTURE`). Default: all stages."""
+    """Name of the last stage kept (`tune-cli zoo models ARCHITECTURE`). Default: all stages."""
     head: Literal["linear", "mlp", "conv"] = "linear"
     head_units: Widths = ()
     """`mlp`: units of each hidden layer. `conv`: filters of each convolution."""
@@ -118,7 +117,7 @@ class BackboneConfig(Config):
     """`conv`: max-pool 2 after each convolution, and a dense layer as wide as the last one before the output."""
     head_activation: ActivationName = "relu"
     head_dropout: Fraction = 0.0
-    """`mlp`: after each hidden layer. `linear`, `conv`: before the output layer. A network's own dropout stays."""
+    """`mlp`: after each hidden layer. `linear`, `conv`: before the output layer. The network's own dropout is kept."""
 
     @model_validator(mode="after")
     def _hidden_heads_have_units(self) -> Self:

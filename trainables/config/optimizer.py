@@ -1,4 +1,4 @@
-"""Optimizers, told apart by `name`; defaults are torch's own unless the field says otherwise."""
+"""Optimizers, selected by `name`; defaults are torch's unless the field says otherwise."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,10 +9,10 @@ from trainables.config.base import Config, Fraction, NonNegativeFloat, PositiveF
 
 class _OptimizerBase(Config):
     learning_rate: PositiveFloat = 0.001
-    """At the end of the warm-up; the schedule multiplies it."""
+    """Learning rate at the end of the warm-up; the schedule multiplies it."""
     weight_decay: NonNegativeFloat = 0.0
     decay_norms_and_biases: bool = True
-    """False: no weight decay on normalisation layers and biases."""
+    """False: no weight decay on normalization layers and biases."""
     backbone_learning_rate_factor: PositiveFloat = 1.0
     """The backbone learns at `learning_rate` times this; the head at `learning_rate`."""
 
@@ -43,7 +43,7 @@ class _AdamBase(_OptimizerBase):
 
 
 class AdamConfig(_AdamBase):
-    """Adam with L2 regularisation added to the gradient."""
+    """Adam with L2 regularization added to the gradient."""
 
     name: Literal["adam"] = "adam"
 

@@ -1,6 +1,6 @@
-"""`${VAR}` in a path whose value is a secret: kept as written wherever the path goes, expanded where it is opened.
+"""Paths with a secret `${VAR}`: stored and passed on as written, expanded only when opened.
 
-So neither the journal, nor MLflow, nor a message, nor a worker's job holds the secret; only the environment does.
+So the secret is only in the environment, not in the journal, MLflow, messages, or a worker's job.
 """
 
 import os
@@ -18,22 +18,22 @@ _SECRET_VALUE = re.compile(r"(?i)://[^/@\s]*:[^/@\s]*@|[?&](?:password|passwd|to
 _IN_ADDRESS = re.compile(r"(://[^/@\s:]*:)[^/@\s]+@")
 _IN_QUERY = re.compile(r"(?i)([?&](?:password|passwd|token|secret|sig|signature)[^=&\s]*=)[^&\s]+")
 _SHORTEST_SECRET = 4
-"""Characters: a shorter one stands in too many words to be taken out of a text."""
+"""Characters; shorter ones occur in too many words to be replaced in a text."""
 _NO_SECRETS = {"true", "false", "none", "null"}
-"""Values of switches whose names look like a secret's, `TOKENIZERS_PARALLELISM` for one."""
+"""Values of switches whose names look like secrets, for example `TOKENIZERS_PARALLELISM`."""
 
 
 def is_secret(name: str, value: str) -> bool:
-    """Whether a variable of the environment looks like a secret: by its name, or as an address with credentials."""
+    """Whether an environment variable looks like a secret: by its name, or as a URL with credentials."""
     return bool(_SECRET_NAME.search(name) or _SECRET_VALUE.search(value))
 
 
 def without_secrets(text: str, addresses: Collection[str] = ()) -> str:
-    """The text fit for a log: `${NAME}` for each secret of the environment, `***` for passwords in addresses.
+    """The text made safe for a log: `${NAME}` for each secret in the environment, `***` for passwords in URLs.
 
     Args:
-        text: anything, a traceback for example.
-        addresses: whose passwords are replaced wherever they stand, besides those of the environment.
+        text: any text, for example a traceback.
+        addresses: URLs whose passwords are also replaced, anywhere in the text.
     """
     secrets = {value: f"${{{name}}}" for name, value in os.environ.items() if is_secret(name, value)}
     secrets |= dict.fromkeys((word for address in (*addresses, *secrets) for word in _passwords(address)), "***")
@@ -44,21 +44,21 @@ def without_secrets(text: str, addresses: Collection[str] = ()) -> str:
 
 
 def _passwords(address: str) -> set[str]:
-    """The password of an address, as written and as meant."""
+    """The password in a URL, both as written and unquoted."""
     try:
         password = urlsplit(address).password
-    except ValueError:  # no address
+    except ValueError:  # not a URL
         return set()
     return {password, unquote(password)} if password else set()
 
 
 def holds_reference(path: str | Path) -> bool:
-    """Whether there is a `${VAR}` left in it."""
+    """Whether the path contains a `${VAR}`."""
     return _REFERENCE.search(str(path)) is not None
 
 
 def expanded(text: str) -> str:
-    """The text with each `${VAR}` and `${VAR:-default}` read from the environment.
+    """The text with each `${VAR}` and `${VAR:-default}` replaced from the environment.
 
     Raises:
         InputError: a variable is not set.
@@ -87,7 +87,7 @@ def expanded_path(path: str | Path) -> Path:
 
 
 def absolute(path: Path) -> Path:
-    """The path for a process that stands in another folder; a `${VAR}` stays.
+    """The path made absolute, for a process in another working directory; a `${VAR}` is kept.
 
     Raises:
         InputError: a variable is not set.
@@ -99,7 +99,7 @@ def absolute(path: Path) -> Path:
 
 @contextmanager
 def secrets_hidden(*paths: str | Path | None) -> Iterator[None]:
-    """Let errors name these paths as they are written, not as they are expanded."""
+    """Make errors show these paths as written, not expanded."""
     try:
         yield
     except TuneError as error:
@@ -109,4 +109,4 @@ def secrets_hidden(*paths: str | Path | None) -> Iterator[None]:
                 message = message.replace(str(expanded_path(path)), str(path))
         if message == str(error):
             raise
-        raise type(error)(message) from None  # the former has the secret
+        raise type(error)(message) from None  # the original error contains the secret

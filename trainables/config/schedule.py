@@ -1,4 +1,4 @@
-"""Learning-rate schedules, told apart by `name`. Each yields a factor on the learning rate; time is in epochs."""
+"""Learning-rate schedules, selected by `name`. Each gives a factor on the learning rate; time is in epochs."""
 
 from typing import Annotated, Literal
 
@@ -13,13 +13,13 @@ class _ScheduleBase(Config):
 
 
 class ConstantConfig(_ScheduleBase):
-    """The same learning rate throughout."""
+    """Constant learning rate."""
 
     name: Literal["none"] = "none"
 
 
 class StepConfig(_ScheduleBase):
-    """Times `gamma` every `step_epochs`."""
+    """Multiplies the rate by `gamma` every `step_epochs`."""
 
     name: Literal["step"] = "step"
     step_epochs: Epochs = 5
@@ -52,14 +52,14 @@ class OneCycleConfig(_ScheduleBase):
 
 
 class ExponentialConfig(_ScheduleBase):
-    """Times `gamma` every epoch."""
+    """Multiplies the rate by `gamma` every epoch."""
 
     name: Literal["exponential"] = "exponential"
     gamma: PositiveFloat = 0.9
 
 
 class PlateauConfig(_ScheduleBase):
-    """Times `factor` when validation loss has not improved for `patience` epochs."""
+    """Multiplies the rate by `factor` when validation loss has not improved for `patience` epochs."""
 
     name: Literal["plateau"] = "plateau"
     factor: Fraction = 0.5

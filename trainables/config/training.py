@@ -13,15 +13,15 @@ class TrainingConfig(Config):
     max_epochs: Epochs = 10
     batch_size: BatchSize = 64
     seed: Seed = 0
-    """Initial weights, order of batches, dropout and augmentation."""
+    """Seeds initial weights, batch order, dropout and augmentation."""
     label_smoothing: Fraction = 0.0
     gradient_clip: PositiveFloat | None = None
-    """Greatest gradient norm; none by default."""
+    """Maximum gradient norm; no clipping by default."""
     initialization: Literal["default", "he", "xavier"] = "default"
-    """Of the layers that carry no pre-trained weights."""
+    """Initialization of the layers without pre-trained weights."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """`auto`: bf16 autocast where the processor or GPU has it, else fp32."""
+    """`auto`: bf16 autocast if the CPU or GPU supports it natively, else fp32."""
     compile: bool = False
     """Use `torch.compile`."""
     checkpoint_seconds: Annotated[float, Field(ge=0.0, le=MAX_SECONDS)] = 30.0
-    """A checkpoint is written at the end of an epoch when the last one is at least this old."""
+    """A checkpoint is written at the end of an epoch if the last one is at least this old."""

@@ -1,4 +1,4 @@
-"""One trial's whole configuration and the hash that recognises it."""
+"""One trial's full configuration and its hash."""
 
 import hashlib
 import json
@@ -12,11 +12,11 @@ from trainables.config.schedule import ConstantConfig, ScheduleConfig
 from trainables.config.training import TrainingConfig
 
 _NOT_IN_HASH = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"checkpoint_seconds"}}
-"""Fields that change where or how safely a trial runs, not what it learns."""
+"""Fields that do not affect what a trial learns."""
 
 
 class TrialSections(Config):
-    """The sections of a trial's configuration, which a study file has too: there they are the base of all trials."""
+    """The sections of a trial's configuration; in a study file, they are the base of all trials."""
 
     data: DataConfig
     model: ModelConfig = CnnConfig()
@@ -32,8 +32,8 @@ class TrialConfig(TrialSections):
     def canonical_hash(self, data_fingerprint: str) -> str:
         """SHA-256 hex digest, equal for configurations that train the same thing on the same data.
 
-        Inactive parameters cannot differ because the typed variants do not have them; numbers are normalised by
-        their field's type (`1` and `1.0` of a float field are one number).
+        Inactive parameters cannot differ because the typed variants do not have them. Numbers are normalized by their
+        field's type (`1` and `1.0` are equal in a float field).
         """
         content = self.model_dump(mode="json", exclude=_NOT_IN_HASH)
         text = json.dumps({"trial": content, "data": data_fingerprint}, sort_keys=True, separators=(",", ":"))

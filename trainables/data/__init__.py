@@ -1,1 +1,1 @@
-"""Images: found, decoded once, split, cut into batches, augmented."""
+"""Images: finding, decoding, splitting, batching, augmenting."""

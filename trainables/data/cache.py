@@ -1,12 +1,12 @@
-"""Decoded images on disk: one uint8 array N x H x W x C that every trial of a node maps into memory.
+"""Decoded images on disk: a uint8 array N x H x W x C that every trial on a node maps into memory.
 
     CACHE/uUID/training/NAME/   images.npy  labels.npy  sums.npy  entry.json
-    CACHE/uUID/sealed/NAME/     the same for test images; nothing a trial calls opens it
+    CACHE/uUID/sealed/NAME/     the same for test images; never opened by a trial
 
 NAME ends in a hash of the files and the image format, so a changed, added or removed file leads to another entry. Old
-entries may be deleted at any time. `trainables.data.cache_folder` says whose entries are used, and when they are
-checked. What is checked is what will be trained on: `content`, which goes into the fingerprint of a study's data, is
-computed again from the pixels, labels and names as they were mapped or read.
+entries may be deleted at any time. See `trainables.data.cache_folder` for whose entries are used and when they are
+checked. The check covers exactly the data to train on: `content`, part of the fingerprint of a study's data, is
+recomputed from the mapped pixels and the labels and names read.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from trainables.errors import DataError
 from trainables.safe_files import open_new
 
 _LAYOUT_VERSION = 3
-"""Raise it when decoding or the files of an entry change: old entries are then left alone."""
+"""Increment when decoding or the files of an entry change; old entries are then ignored."""
 
 _FILES = ("images.npy", "labels.npy", "sums.npy", "entry.json")
 
@@ -42,10 +42,10 @@ _TRAINING = "training"
 _WHAT = "decoded images"
 
 _BYTES_AT_ONCE = 2**20
-"""Of pixels that are rearranged while those before them are hashed."""
+"""Bytes of pixels rearranged while the previous ones are hashed."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many images are done, and how many there are."""
+"""Called with the current activity, the number of images done, and their total."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,27 +54,27 @@ class CacheEntry:
 
     folder: Path
     images: NDArray[np.uint8]
-    """N x H x W x C, mapped from the file copy-on-write: pages are shared until somebody writes to them."""
+    """N x H x W x C, mapped from the file copy-on-write: pages are shared until written to."""
     labels: NDArray[np.int64]
     """N."""
     names: tuple[str, ...]
     sums: NDArray[np.float64]
-    """N x 2 x C: each image's sum of pixels and of their squares, by channel."""
+    """N x 2 x C: each image's sum of pixels and of their squares, per channel."""
     classes: tuple[str, ...]
     unreadable: tuple[UnreadableFile, ...]
     content: str
-    """Hex digest of pixels, labels and names; equal for equal images wherever and whenever they were decoded."""
+    """Hex digest of pixels, labels and names; equal for equal images, wherever and whenever decoded."""
 
     @property
     def bytes_on_disk(self) -> int:
-        """Of all files of the entry."""
+        """Total size of the entry's files."""
         return sum(path.stat().st_size for path in self.folder.iterdir())
 
 
 def open_training_entry(config: DataConfig, progress: Progress | None = None, name: str = "") -> CacheEntry:
-    """Training and validation images, decoded first where they are not yet, or no longer as they were decoded.
+    """Training and validation images; decodes them first if they are missing from the cache, or damaged there.
 
-    With the `name` of an entry, that one is opened if it is there, whatever has become of the files since.
+    With `name`, that entry is opened if it exists, even if the files have changed since.
 
     Raises:
         DataError: the images or the cache cannot be used.
@@ -85,7 +85,7 @@ def open_training_entry(config: DataConfig, progress: Progress | None = None, na
 
 
 def open_sealed_entry(config: DataConfig, progress: Progress | None = None) -> CacheEntry:
-    """The sealed test images; otherwise as `open_training_entry`.
+    """The sealed test images; otherwise like `open_training_entry`.
 
     Raises:
         DataError: the images or the cache cannot be used.
@@ -113,7 +113,7 @@ def _build(part: DatasetSplit, form: ImageFormat, progress: Progress | None, fol
     with open_new(folder / "images.npy") as file:
         data_begins = _write_header(file, 0, form)
         for block in part.blocks(form):
-            # Written, not mapped: a full disk is an error here, and a SIGBUS in a memory map.
+            # Written, not mapped: a full disk raises an error here, but SIGBUS in a memory map.
             file.write(np.ascontiguousarray(block.images).data)
             pixels.update(_planes(block.images).data)
             labels.append(block.labels)
@@ -159,7 +159,7 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def _write_header(file: BinaryIO, count: int, form: ImageFormat) -> int:
-    """Write the .npy header, which numpy pads so that `count` may grow, and return where the data begin."""
+    """Write the .npy header, which numpy pads so that `count` can grow, and return the offset of the data."""
     shape = (count, form.size, form.size, form.channels)
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
@@ -167,14 +167,14 @@ def _write_header(file: BinaryIO, count: int, form: ImageFormat) -> int:
 
 
 def _planes(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """n x C x H x W, as the first layout kept images: their digest, and so a study's data, stay the same."""
+    """n x C x H x W, the order of the first cache layout; keeps digests, and so studies' fingerprints, unchanged."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
 def _sums(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """n x 2 x C sums of pixels and of squared pixels."""
+    """n x 2 x C: sums of pixels and of squared pixels."""
     count, height, width, channels = images.shape
-    rows = images.reshape(count, height, width * channels)  # added up first: long rows are fast, three channels are not
+    rows = images.reshape(count, height, width * channels)  # sum over long rows first: summing three channels is slow
     columns = np.stack(
         [rows.sum(axis=1, dtype=np.uint32), np.square(rows, dtype=np.uint16).sum(axis=1, dtype=np.uint32)]
     )
@@ -218,7 +218,7 @@ def _load(folder: Path) -> CacheEntry:
 
 
 def _check(entry: CacheEntry, form: ImageFormat, sums: str) -> None:
-    """Compare what was mapped and read with what was written.
+    """Compare the mapped and read data with what was written.
 
     Raises:
         ValueError: a difference.
@@ -243,7 +243,7 @@ def _digest_of(array: NDArray[np.generic]) -> str:
 
 
 def _digest_of_pixels(images: NDArray[np.uint8]) -> str:
-    """Of the planes of all images. Another thread arranges them meanwhile, so that this takes as long as SHA-256."""
+    """Digest of all images' planes. Another thread rearranges them, so this takes only as long as SHA-256."""
     pixels = hashlib.sha256()
     step = max(1, _BYTES_AT_ONCE // max(1, images[:1].nbytes))
     blocks = [images[start : start + step] for start in range(0, len(images), step)]

@@ -1,11 +1,11 @@
-"""A user's own folder of the cache, and how an entry in it is built, checked and opened.
+"""A user's folder in the cache, and how its entries are built, checked and opened.
 
-    CACHE/uUID/KIND/NAME           one entry: a folder that appears by one rename when it is complete and synced
-    CACHE/uUID/KIND/NAME.building  being written under NAME.lock; removed by the next builder if its own one died
+    CACHE/uUID/KIND/NAME           one entry: a folder that is renamed into place when complete and synced
+    CACHE/uUID/KIND/NAME.building  being written under NAME.lock; removed by the next builder if its builder died
 
-Several users may share CACHE (a folder that all may write to, sticky as /tmp is). Each uses only what is in a folder
-that belongs to them and that nobody else may write to. An entry is checked against its digests once in every process
-that opens it: in the driver, and in each worker, not once a trial. One that is damaged is built anew.
+Several users may share CACHE (a folder writable by all, with the sticky bit, like /tmp). Each uses only a folder that
+they own and that nobody else can write to. An entry is checked against its digests once per process that opens it: in
+the driver and in each worker, not in each trial. A damaged entry is rebuilt.
 """
 
 import contextlib
@@ -28,30 +28,30 @@ from trainables.safe_files import PRIVATE_FILE, PRIVATE_FOLDER, remove_tree, syn
 _Entry = TypeVar("_Entry")
 
 _checked: dict[Path, tuple[tuple[int, ...], ...]] = {}
-"""Entries that this process has checked, and what their files looked like."""
+"""Entries that this process has checked, and the state of their files then."""
 
 
 class CacheWarning(UserWarning):
-    """An entry that was damaged and had to be built anew; the work goes on."""
+    """A damaged entry is rebuilt; the work continues."""
 
 
 class DamagedEntryError(DataError):
-    """An entry whose content is not what its builder wrote."""
+    """An entry whose content differs from what its builder wrote."""
 
 
 def cache_root(config: DataConfig) -> Path:
-    """Where the caches of all users are: `data.cache_dir`, else `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
+    """Folder with the caches of all users: `data.cache_dir`, else `$TUNE_CACHE_DIR`, else `~/.cache/tune-cli`."""
     chosen = config.cache_dir or os.environ.get("TUNE_CACHE_DIR") or "~/.cache/tune-cli"
     return expanded_path(chosen)
 
 
 def cache_directory(config: DataConfig) -> Path:
-    """The user's own folder in `cache_root`, made where it is missing, mode 0700.
+    """The user's folder in `cache_root`, created with mode 0700 if missing.
 
-    Its name is `uUID`; where that is somebody else's, or others may write to it, `uUID-` and something random.
+    Its name is `uUID`, or `uUID-` and a random suffix if `uUID` belongs to another user or others can write to it.
 
     Raises:
-        DataError: it cannot be made.
+        DataError: it cannot be created.
     """
     root = cache_root(config)
     name = f"u{os.geteuid()}"
@@ -80,7 +80,7 @@ def _made(folder: Path) -> Path:
 
 
 def _is_own(folder: Path) -> bool:
-    """Whether it is a folder, not a link, of this user, that nobody else may write to."""
+    """Whether it is a folder, not a link, that this user owns and nobody else can write to."""
     try:
         status = folder.lstat()
     except FileNotFoundError:
@@ -93,26 +93,26 @@ def _is_own(folder: Path) -> bool:
 
 
 def open_entry(folder: Path, what: str, load: Callable[[Path], _Entry], build: Callable[[Path], None]) -> _Entry:
-    """Load an entry, building it first where it is missing or damaged.
+    """Load an entry, building it first if it is missing or damaged.
 
     Args:
-        folder: of the entry, in `cache_directory`.
-        what: it holds, plural; for errors.
-        load: opens a complete entry; checks it with `check_once`.
+        folder: folder of the entry, in `cache_directory`.
+        what: what it contains, in the plural, for errors.
+        load: opens a complete entry and checks it with `check_once`.
         build: fills an empty folder.
 
     Raises:
-        DataError: it cannot be written, or is damaged again as soon as it is built.
+        DataError: it cannot be written, or is damaged right after it was built.
     """
     entry = load_or_discard(folder, what, load)
     return _build_locked(folder, what, load, build) if entry is None else entry
 
 
 def load_or_discard(folder: Path, what: str, load: Callable[[Path], _Entry]) -> _Entry | None:
-    """Load an entry; None where there is none, or it was damaged and is now deleted, with a `CacheWarning`.
+    """Load an entry; None if it does not exist, or was damaged: it is then deleted, with a `CacheWarning`.
 
     Raises:
-        DataError: a damaged one cannot be deleted.
+        DataError: a damaged entry cannot be deleted.
     """
     if not os.path.lexists(folder):
         return None
@@ -124,17 +124,17 @@ def load_or_discard(folder: Path, what: str, load: Callable[[Path], _Entry]) -> 
         if not os.path.lexists(folder):
             return None
         try:
-            return load(folder)  # another process built it anew while this one waited
+            return load(folder)  # another process rebuilt it while this one waited
         except DamagedEntryError:
             remove_tree(folder, folder.parent)
             return None
 
 
 def check_once(folder: Path, files: Sequence[str], check: Callable[[], None]) -> None:
-    """Run `check` unless this process has done so and the entry's files are the same ones, unchanged since.
+    """Run `check`, unless this process has already done so and the entry's files have not changed since.
 
     Raises:
-        ValueError: a file is not a plain file of this user; and what `check` raises.
+        ValueError: a file is not a regular file owned by this user; also whatever `check` raises.
     """
     seen = tuple(_look_at(folder / name) for name in files)
     if _checked.get(folder) != seen:
@@ -146,7 +146,7 @@ def _look_at(path: Path) -> tuple[int, ...]:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
         raise ValueError(f"{path.name} is not a regular file owned by the current user")
-    # Not the time of change of the inode: a hard link to a file changes that, and no content.
+    # Not ctime: creating a hard link changes it, but not the content.
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -176,7 +176,7 @@ def _lock_path(folder: Path) -> Path:
 
 
 def _remove_abandoned(kind: Path) -> None:
-    """Remove what builders left behind that were killed: their locks are free."""
+    """Remove the leftovers of killed builders, whose locks are free."""
     for building in kind.glob("*.building"):
         lock = FileLock(_lock_path(building.with_suffix("")), timeout=0, mode=PRIVATE_FILE)
         with contextlib.suppress(Timeout), lock:
@@ -185,7 +185,7 @@ def _remove_abandoned(kind: Path) -> None:
 
 @contextlib.contextmanager
 def explain_disk_errors(what: str, folder: Path) -> Iterator[None]:
-    """Turn an `OSError` of the cache into words: `what` (plural) could not be kept in `folder`.
+    """Explain an `OSError` of the cache: `what` (plural) could not be stored in `folder`.
 
     Raises:
         DataError: instead of the `OSError`.

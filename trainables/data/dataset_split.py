@@ -1,4 +1,4 @@
-"""What the cache decodes: a part of a data set, either files of a folder or arrays of a packaged set."""
+"""Parts of a data set for the cache to decode: files of a folder, or arrays of a packaged set."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class DecodedBatch:
 
 
 class DatasetSplit(Protocol):
-    """Images that are decoded and cached together; training and sealed test images are never in one part."""
+    """Images that are decoded and cached together; never training and sealed test images at once."""
 
     @property
     def identity(self) -> str:
@@ -50,7 +50,7 @@ class DatasetSplit(Protocol):
         """All images, readable or not."""
 
     def blocks(self, image_format: ImageFormat) -> Iterator[DecodedBatch]:
-        """Decode everything, a block at a time."""
+        """Decode all images, one block at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ImageFile:
     """Relative to the root, with `/`: `train/ants/a.jpg`."""
     label: int
     size: int
-    """Bytes; -1 where the file cannot be looked at."""
+    """Bytes; -1 if the file's status cannot be read."""
     mtime_ns: int
 
 
@@ -75,7 +75,7 @@ class FilePart:
 
     @cached_property
     def identity(self) -> str:
-        """Of relative paths, sizes and times of change; where the root lies does not matter."""
+        """Digest of relative paths, sizes and modification times; the location of the root does not matter."""
         rows = [(file.name, file.label, file.size, file.mtime_ns) for file in self.files]
         return digest({"classes": self.classes, "files": rows})
 
@@ -102,14 +102,14 @@ class Arrays:
     images: NDArray[np.uint8]
     """N x H x W, or N x H x W x 3."""
     names: tuple[str, ...]
-    """`train/00017`: the part it was published in and the index there."""
+    """`train/00017`: the published part and the index in it."""
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class ArrayPart:
-    """Images of a packaged data set; loaded only when they are to be decoded or listed."""
+    """Images of a packaged data set; loaded only when decoded or listed."""
 
     identity: str
     load: Callable[[], Arrays]
@@ -133,6 +133,6 @@ class ArrayPart:
 
 
 def digest(content: object) -> str:
-    """SHA-256 hex digest of JSON-able content; file names of any encoding are taken as they are."""
+    """SHA-256 hex digest of JSON-serializable content; file names may have any encoding."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

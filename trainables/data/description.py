@@ -1,4 +1,4 @@
-"""What a data set looks like, for a person deciding whether to trust it."""
+"""Summary of a data set, for a user who decides whether to trust it."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class SplitDescription:
 
 @dataclass(frozen=True)
 class NearDuplicate:
-    """Two images in different splits that look the same: the second flatters a model trained on the first."""
+    """Two images in different splits that look the same: a model trained on the first scores too well on the second."""
 
     first_split: str
     first: str
@@ -38,7 +38,7 @@ class NearDuplicate:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """A data set as a study would use it."""
+    """A data set as a study uses it."""
 
     dataset: str
     image_shape: tuple[int, int, int]
@@ -49,13 +49,13 @@ class DataDescription:
     near_duplicates: tuple[NearDuplicate, ...]
     cache_folders: tuple[Path, ...]
     bytes_on_disk: int
-    """Of the decoded images in the cache."""
+    """Size of the decoded images in the cache."""
 
 
 def describe_data(config: DataConfig, progress: Progress | None = None) -> DataDescription:
-    """Describe a data set, decoding it first where the cache lacks it.
+    """Describe a data set, decoding it first if it is not in the cache.
 
-    Of the sealed test split only counts and thumbnails for finding duplicates are used; no model sees it.
+    Uses only counts and thumbnails (to find duplicates) of the sealed test split; no model sees it.
 
     Raises:
         DataError: the data cannot be used.

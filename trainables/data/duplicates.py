@@ -1,4 +1,4 @@
-"""Near-duplicate images: the same photograph twice, perhaps resaved, resized or slightly brighter."""
+"""Near-duplicate images: copies of a photo, perhaps resaved, resized or slightly brightened."""
 
 import numpy as np
 import torch
@@ -9,13 +9,13 @@ from torch import Tensor
 _SIDE = 16
 """Thumbnails are this many pixels wide and high."""
 _LEAST_CORRELATION = 0.99
-"""Of near-duplicates' thumbnails. At 0.99 5 % of MNIST's and 0.2 % of CIFAR-10's test images have a double in the
-training part, at 0.98 10 % and 0.8 %. (Difference hashes of 64 bits took all simple drawings for equal.)"""
+"""Minimum correlation of near-duplicates' thumbnails. At 0.99, 5 % of MNIST's and 0.2 % of CIFAR-10's test images have
+a duplicate in the training part; at 0.98, 10 % and 0.8 %. (64-bit difference hashes made all simple drawings equal.)"""
 _AT_ONCE = 1024
 
 
 def thumbnails(images: NDArray[np.uint8]) -> Tensor:
-    """N x H x W x C images to float32 N x 256 grey thumbnails of mean 0 and length 1; flat images become zeros."""
+    """N x H x W x C images to float32 N x 256 gray thumbnails of mean 0 and norm 1; constant images become zeros."""
     rows = [torch.empty(0, _SIDE * _SIDE)]
     for start in range(0, len(images), _AT_ONCE):
         grey = torch.from_numpy(np.asarray(images[start : start + _AT_ONCE])).float().mean(dim=3)[:, None]
@@ -25,9 +25,9 @@ def thumbnails(images: NDArray[np.uint8]) -> Tensor:
 
 
 def near_duplicates(first: Tensor, second: Tensor) -> list[tuple[int, int]]:
-    """For each image of `second` that has near-duplicates in `first`: (row in first of the nearest, row in second).
+    """For each image of `second` with near-duplicates in `first`: (row of the nearest in `first`, row in `second`).
 
-    Both are `thumbnails`. Every image is compared with every other: 50,000 with 10,000 take a few seconds on two cores.
+    Both are `thumbnails`. Compares all pairs: 50,000 images with 10,000 take a few seconds on two cores.
     """
     if not len(first):
         return []

@@ -15,14 +15,14 @@ from trainables.errors import DataError
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".jp2", ".avif"}
 )
-"""Files with other endings (notes, thumbnails' databases) are no images and are passed over, as are hidden ones."""
+"""Files with other extensions (notes, thumbnail databases) are ignored, as are hidden files."""
 
 
 def training_files(config: DataConfig) -> FilePart:
-    """Files of `train/` and `val/`, less the sealed share where the folder has no `test/`.
+    """Files of `train/` and `val/`, without the sealed share if there is no `test/`.
 
     Raises:
-        DataError: no such folder, no images, one class only, too few images, a class only `val/` or `test/` knows.
+        DataError: no such folder, no images, one class only, too few images, or a class missing from `train/`.
     """
     part, held = _scan_training(config)
     sealed = set(held.tolist())
@@ -33,7 +33,7 @@ def sealed_files(config: DataConfig) -> FilePart:
     """Files of `test/`, or the sealed share of `train/`.
 
     Raises:
-        DataError: as `training_files`.
+        DataError: like `training_files`.
     """
     part, held = _scan_training(config)
     if (part.root / "test").is_dir():
@@ -42,7 +42,7 @@ def sealed_files(config: DataConfig) -> FilePart:
 
 
 def _scan_training(config: DataConfig) -> tuple[FilePart, "np.typing.NDArray[np.int64]"]:
-    """All files of `train/` and `val/`, and the positions of those to be sealed."""
+    """All files of `train/` and `val/`, and the positions of those to seal."""
     assert config.root is not None, "DataConfig requires it"
     root = expanded_path(config.root)
     classes = _class_names(root)
@@ -107,14 +107,14 @@ def _scan_split(root: Path, split: str, classes: tuple[str, ...]) -> Iterator[Im
             try:
                 status = entry.stat()
                 size, mtime_ns = status.st_size, status.st_mtime_ns
-            except OSError:  # it stays in the list, so that it is reported by name when it cannot be read
+            except OSError:  # kept, so that it is reported by name when it cannot be read
                 size, mtime_ns = -1, -1
             inner = entry.path.removeprefix(f"{folder}{os.sep}").replace(os.sep, "/")
             yield ImageFile(f"{split}/{name}/{inner}", label, size, mtime_ns)
 
 
 def _walk(folder: Path | str) -> "Iterator[os.DirEntry[str]]":
-    """Images at any depth. Folders that are links are not entered: they may lead in circles.
+    """Images at any depth. Links to folders are not followed: they may form cycles.
 
     Raises:
         DataError: a folder cannot be listed.

@@ -1,4 +1,4 @@
-"""The splits, written down: which image is in which, so that a result can be checked by somebody else."""
+"""Manifest of the splits: which image is in which, so that others can check a result."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from trainables.data.training_data import TrainingData
 
 
 def split_manifest(config: DataConfig, data: TrainingData) -> dict[str, Any]:
-    """Describe the splits of `data` and the sealed test split as a JSON-able object with a hash of itself.
+    """Describe the splits of `data` and the sealed test split as a JSON-serializable object that includes its own hash.
 
-    Test images are listed by name as they were found; none is decoded.
+    Test images are listed by name without decoding them.
 
     Raises:
         DataError: the test split is missing.

@@ -18,7 +18,7 @@ from trainables.errors import DataError
 
 
 def digits_part(config: DataConfig, *, sealed: bool) -> ArrayPart:
-    """The digits, which have no test part of their own: a stratified share of them is sealed."""
+    """The digits, which come without a test part: a stratified share of them is sealed."""
     chosen = {"test_fraction": config.test_fraction, "split_seed": config.split_seed, "sealed": sealed}
     return ArrayPart(digest({"set": "digits", **chosen}), partial(_load_digits, config, sealed=sealed))
 
@@ -44,10 +44,10 @@ class TorchvisionSet:
     training_files: tuple[str, ...]
     test_files: tuple[str, ...]
     class_label: Callable[[str], str] = str
-    """torchvision's name of a class to ours."""
+    """Maps torchvision's class names to ours."""
 
     def part(self, config: DataConfig, *, sealed: bool) -> ArrayPart:
-        """The published training or test part; downloads it where it is missing.
+        """The published training or test part; downloads it if missing.
 
         Raises:
             DataError: the files are missing and cannot be downloaded.
@@ -64,7 +64,7 @@ class TorchvisionSet:
 
         try:
             return getattr(torchvision.datasets, self.class_name)(str(root), **options)
-        except Exception as error:  # URLError, RuntimeError, pickle's and struct's errors: all end here
+        except Exception as error:  # URLError, RuntimeError, errors of pickle and struct
             needed = "\n".join(f"  {root / name}" for name in (*self.training_files, *self.test_files))
             raise DataError(
                 f"{self.class_name} cannot be read from {root.absolute()} or downloaded "

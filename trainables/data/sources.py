@@ -24,12 +24,12 @@ class Dataset:
 
     description: str
     size: int | None
-    """Height and width in pixels as published; None: the study file says."""
+    """Published height and width in pixels; None: set in the study file."""
     channels: int
     classes: int | None
-    """None: as many as the folder holds."""
+    """None: one per class folder."""
     open_part: _OpenPart
-    """Finds the training part (train and validation) or, `sealed`, the test part; decodes nothing."""
+    """Finds the training part (train and validation), or with `sealed` the test part; decodes nothing."""
 
 
 def _folder_part(config: DataConfig, *, sealed: bool) -> DatasetSplit:
@@ -70,7 +70,7 @@ DATASETS: Mapping[DatasetName, Dataset] = MappingProxyType(
 
 
 def image_format(config: DataConfig) -> ImageFormat:
-    """The format a configuration asks for, the data set's own where it says nothing."""
+    """The configured image format; defaults are the data set's."""
     dataset = DATASETS[config.dataset]
     size = config.image_size or dataset.size
     assert size is not None, "DataConfig requires image_size of an image folder"
@@ -78,10 +78,10 @@ def image_format(config: DataConfig) -> ImageFormat:
 
 
 def open_training_part(config: DataConfig) -> DatasetSplit:
-    """Images that trials may see: those of training and validation.
+    """Images that trials may see: training and validation.
 
     Raises:
-        DataError: they are missing, or not such that a classifier could be trained.
+        DataError: they are missing, or a classifier cannot be trained on them.
     """
     with secrets_hidden(config.root):
         return DATASETS[config.dataset].open_part(config, sealed=False)
@@ -91,7 +91,7 @@ def open_sealed_part(config: DataConfig) -> DatasetSplit:
     """The sealed test images.
 
     Raises:
-        DataError: as `open_training_part`.
+        DataError: like `open_training_part`.
     """
     with secrets_hidden(config.root):
         return DATASETS[config.dataset].open_part(config, sealed=True)

@@ -1,8 +1,8 @@
-"""Stratified splits that depend on names, labels and a seed alone.
+"""Stratified splits that depend only on names, labels and a seed.
 
-Each image's place is the hash of its name: the same on every machine and library version, and an added or removed
-file moves at most one other image of its class across a border. A shuffle would redraw everything, and images that a
-model was trained on would turn up in the sealed test.
+Images are ordered by a hash of their names, which is the same on every machine and library version. An added or removed
+file moves at most one other image of its class to another split. A shuffle would redraw everything, and images that a
+model was trained on could end up in the sealed test.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ Indices = NDArray[np.int64]
 def stratified_split(
     names: Sequence[str], labels: NDArray[np.int64], fraction: float, seed: int, purpose: str, classes: Sequence[str]
 ) -> tuple[Indices, Indices]:
-    """Divide positions 0..N-1 into (rest, held), both ascending; `held` has `fraction` of each class, rounded.
+    """Split positions 0..N-1 into (rest, held), both ascending; `held` gets `fraction` of each class, rounded.
 
-    Each class leaves at least one image on both sides. `purpose` (for example `test`) makes splits of one seed
-    independent of each other. A fraction of 0 holds nothing.
+    Each class has at least one image on both sides. `purpose` (for example `test`) makes splits with the same seed
+    independent. With a fraction of 0, `held` is empty.
 
     Raises:
         DataError: a class with fewer than two images.

@@ -1,4 +1,4 @@
-"""What a trial trains on, and what the champion is tested on."""
+"""Training data of trials, and test data for the champion."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,33 +18,33 @@ from trainables.errors import DataError
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in Pillow's greyscale; ImageNet's mean of greyscale images follows from them."""
+"""Weights of red, green and blue in Pillow's grayscale; they give ImageNet's mean of grayscale images."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Images for training and validation. The sealed test images are not among them."""
+    """Images for training and validation, without the sealed test images."""
 
     images: Tensor
-    """uint8, N x C x H x W, channels_last, mapped from the cache: all processes of a node share its pages. Do not write
+    """uint8, N x C x H x W, channels_last, mapped from the cache: all processes on a node share the pages. Do not write
     to it."""
     labels: Tensor
     """int64, N."""
     names: tuple[str, ...]
-    """N: file relative to the root, or `train/00017` in a packaged set."""
+    """N: paths relative to the root, or like `train/00017` in a packaged set."""
     classes: tuple[str, ...]
     train_indices: Tensor
     """int64, ascending."""
     validation_indices: Tensor
     """int64, ascending."""
     mean: tuple[float, ...]
-    """By channel, of pixels in [0, 1], as `DataConfig.normalization` says; so is `std`."""
+    """Per channel, of pixels in [0, 1], according to `DataConfig.normalization`; likewise `std`."""
     std: tuple[float, ...]
     fingerprint: str
-    """Hex digest of pixels, labels, names, splits and normalisation."""
+    """Hex digest of pixels, labels, names, splits and normalization."""
     unreadable: tuple[UnreadableFile, ...]
     cache_entry: str
-    """Name of the cache's entry that holds the images."""
+    """Name of the cache entry with the images."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -57,7 +57,7 @@ class TrainingData:
 class TestData:
     """The sealed test split."""
 
-    __test__ = False  # no test class, whatever pytest thinks of the name
+    __test__ = False  # keeps pytest from collecting it
 
     images: Tensor
     """uint8, N x C x H x W, channels_last."""
@@ -69,9 +69,9 @@ class TestData:
 
 
 def prepare_training_data(config: DataConfig, progress: Progress | None = None, cache_entry: str = "") -> TrainingData:
-    """Decode the training part where the cache lacks it, and split it.
+    """Decode the training part if it is not in the cache, and split it.
 
-    With a `cache_entry`, that one is taken if it is there, whatever has become of the files since.
+    With `cache_entry`, that entry is used if it exists, even if the files have changed since.
 
     Raises:
         DataError: images missing, too few, too many unreadable, or the cache cannot be used.
@@ -97,16 +97,16 @@ def prepare_training_data(config: DataConfig, progress: Progress | None = None, 
 
 @lru_cache(maxsize=8)
 def open_training_data(config: DataConfig, cache_entry: str = "") -> TrainingData:
-    """Return the data of `prepare_training_data`, opened once a process for equal configurations.
+    """Return the data of `prepare_training_data`, opened once per process for equal configurations.
 
     Raises:
-        DataError: as `prepare_training_data`.
+        DataError: like `prepare_training_data`.
     """
     return prepare_training_data(config, cache_entry=cache_entry)
 
 
 def open_test_data(config: DataConfig, progress: Progress | None = None) -> TestData:
-    """Open the sealed test split: once, for the champion. No trial calls this.
+    """Open the sealed test split: once, for the champion. Never called in a trial.
 
     Raises:
         DataError: there is no test split, or it cannot be read.
@@ -123,10 +123,10 @@ def open_test_data(config: DataConfig, progress: Progress | None = None) -> Test
 
 
 def check_unreadable(entry: CacheEntry, config: DataConfig) -> None:
-    """Refuse a part of which too much cannot be read.
+    """Refuse a part with too many unreadable files.
 
     Raises:
-        DataError: more than `max_unreadable` of the files, or all; the first ones are named.
+        DataError: more than `max_unreadable` of the files are unreadable, or all; names the first ones.
     """
     bad, total = len(entry.unreadable), len(entry.unreadable) + len(entry.names)
     if total == 0:
@@ -141,9 +141,9 @@ def check_unreadable(entry: CacheEntry, config: DataConfig) -> None:
 
 
 def split_entry(entry: CacheEntry, config: DataConfig) -> tuple[Indices, Indices]:
-    """Divide an entry's images into training and validation, both ascending.
+    """Split an entry's images into training and validation, both ascending.
 
-    Images of a folder `val/` are the validation split; otherwise a stratified share is held out.
+    Images in `val/` are the validation split; without them, a stratified share is held out.
 
     Raises:
         DataError: a class with too few images.
@@ -186,7 +186,7 @@ def _normalization(
 
 
 def _measured(entry: CacheEntry, train: NDArray[np.int64]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of the training images' pixels; a constant channel counts as deviating by 1."""
+    """Mean and standard deviation of the training images' pixels; constant channels get a deviation of 1."""
     pixels = len(train) * entry.images.shape[1] * entry.images.shape[2] * 255.0
     mean, square = entry.sums[train].sum(axis=0) / np.array([[pixels], [pixels * 255.0]])
     std = np.sqrt(np.maximum(square - mean**2, 0.0))

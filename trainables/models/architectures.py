@@ -34,7 +34,7 @@ def check_architecture(name: str) -> None:
 
 @cache
 def stages(name: str) -> tuple[Stage, ...]:
-    """List the stages of a network, from the input; `freeze_depth` counts them and `cut_at` names one.
+    """List the stages of a network, starting at the input; `freeze_depth` counts them and `cut_at` names one.
 
     Raises:
         InputError: unknown network.
@@ -48,7 +48,7 @@ _NATIVE_SIZE = 224
 
 
 class _ValuesOnCpu(TorchFunctionMode):
-    """RegNet computes its widths with small tensors, which must have values even while it is built on `meta`."""
+    """Lets RegNet be built on `meta`: it computes its widths with small tensors, which need values."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -61,7 +61,7 @@ def build_trunk(name: str, image_size: int) -> nn.Module:
     """Build the whole torchvision network for three channels, without weights.
 
     Raises:
-        InfeasibleError: the network does not take images of this size.
+        InfeasibleError: the network does not support images of this size.
     """
     if name.startswith("regnet"):
         with _ValuesOnCpu():
@@ -78,8 +78,8 @@ def build_trunk(name: str, image_size: int) -> nn.Module:
             raise InfeasibleError(f"{name} needs an image size that is a multiple of 224, got image_size {image_size}")
         return _build(name, input_size=(image_size, image_size))
     if name in ("googlenet", "inception_v3"):
-        # The auxiliary classifiers brought gradients to the early layers before there was batch norm, which both
-        # networks have here. Training uses the main logits alone, so they are left out.
+        # The auxiliary classifiers passed gradients to early layers before batch norm existed, which both networks have
+        # here. Training uses only the main logits, so they are left out.
         return _build(name, aux_logits=False, init_weights=True)
     return _build(name)
 

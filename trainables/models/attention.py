@@ -11,7 +11,7 @@ _MAX_CONVOLUTIONS = 128
 
 
 class AttentionBlock(nn.Module):
-    """`branches` parallel 3x3 convolutions of the input, summed with weights that the pooled input chooses.
+    """`branches` parallel 3x3 convolutions of the input, summed with weights computed from the pooled input.
 
     `output = activation(sum_i a_i * conv_i(x))` with `a = softmax(W * spatial_average(x))`;
     N x channels x H x W to N x filters x H x W.
@@ -24,7 +24,7 @@ class AttentionBlock(nn.Module):
         self.activation = activation(activation_name)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Weigh and sum the branches."""
+        """Weight and sum the branches."""
         weights = torch.softmax(self.attention(maps.mean(dim=(2, 3))), dim=1)
         branches = [convolution(maps) for convolution in self.convolutions]
         # Under bf16 autocast softmax gives fp32, which would double the memory of every product.
@@ -36,10 +36,10 @@ class AttentionBlock(nn.Module):
 
 
 def build_attention_cnn(config: AttentionCnnConfig, image_shape: MapShape, classes: int) -> nn.Module:
-    """One attention block a width, an adaptive pool, dense layers, the output layer.
+    """One attention block per width, an adaptive pool, dense layers, the output layer.
 
     Raises:
-        InfeasibleError: more convolutions or larger maps than any machine trains.
+        InfeasibleError: more convolutions or larger maps than any machine can train.
     """
     if len(config.widths) * config.branches > _MAX_CONVOLUTIONS:
         raise InfeasibleError(

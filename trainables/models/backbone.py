@@ -1,4 +1,4 @@
-"""torchvision's classification networks, cut and frozen as told, with a new head."""
+"""torchvision's classification networks, cut and frozen as configured, with a new head."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,13 +23,13 @@ class Backbone(nn.Module):
     """A torchvision network without its classifier (the trunk), and a head. The trunk keeps torchvision's keys."""
 
     def __init__(self, trunk: nn.Module, steps: tuple[Step, ...], head: nn.Module, *, pretrained: bool) -> None:
-        """Put the two together.
+        """Combine a trunk and a head.
 
         Args:
-            trunk: holds the submodules that `steps` name.
-            steps: from images to what the head takes.
-            head: to logits, N x classes.
-            pretrained: the trunk carries weights that initialisation must leave alone.
+            trunk: contains the submodules named in `steps`.
+            steps: from images to the head's input.
+            head: from features to logits, N x classes.
+            pretrained: the trunk has weights that must not be initialized.
         """
         super().__init__()
         self.trunk = trunk
@@ -38,22 +38,22 @@ class Backbone(nn.Module):
         self._steps = steps
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits of normalised images, N x C x H x W."""
+        """Logits of normalized images, N x C x H x W."""
         return self.head(self.features(images))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the head gets for normalised images, N x C x H x W: vectors, N x width, or maps, N x c x h x w."""
+        """The head's input for normalized images, N x C x H x W: vectors, N x width, or maps, N x c x h x w."""
         return run_steps(self.trunk, self._steps, images)
 
     @property
     def is_frozen(self) -> bool:
-        """Nothing but the head learns."""
+        """Whether only the head is trained."""
         return not any(parameter.requires_grad for parameter in self.trunk.parameters())
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; frozen batch norms stay in evaluation mode, or their statistics would drift.
 
-        So does a trunk that is frozen as a whole: its dropout would be noise that nothing learns to live with.
+        A fully frozen trunk stays in evaluation mode too: its dropout would be noise that it cannot adapt to.
         """
         super().train(mode)
         if self.is_frozen:
@@ -65,7 +65,7 @@ class Backbone(nn.Module):
 
 
 def build_backbone(config: BackboneConfig, image_shape: MapShape, classes: int) -> Backbone:
-    """Build the trunk, load its weights, freeze it as told, and put a head on it.
+    """Build the trunk, load its weights, freeze it as configured, and add a head.
 
     Raises:
         InfeasibleError: an impossible freeze depth or cut, or images that shrink below one pixel.
@@ -92,7 +92,7 @@ def build_backbone(config: BackboneConfig, image_shape: MapShape, classes: int) 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What of a network is kept and how images pass through it."""
+    """The parts of a network that are kept, and how images pass through them."""
 
     stages: tuple[Stage, ...]
     ending: tuple[Step, ...]
@@ -103,7 +103,7 @@ class _Plan:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Paths of the submodules and parameters that are needed."""
+        """Paths of the submodules and parameters to keep."""
         named = (step for step in self.ending if isinstance(step, str))
         return (*(path for stage in self.stages for path in stage.paths), *named)
 
@@ -123,10 +123,10 @@ def _plan(architecture: str, cut_at: str | None, maps: bool, anatomy: StageLayou
 
 @lru_cache(maxsize=256)
 def _feature_shape(architecture: str, cut_at: str | None, maps: bool, image_shape: MapShape) -> tuple[int, ...]:
-    """Shape of what the head gets for one image: (width,) or, with `maps`, (C, H, W). Computed on `meta`.
+    """Shape of the head's input for one image: (width,) or, with `maps`, (C, H, W). Computed on `meta`.
 
     Raises:
-        InfeasibleError: the stage at which the map shrinks below one pixel.
+        InfeasibleError: the map shrinks below one pixel; names the stage.
     """
     with torch.device("meta"), torch.no_grad():
         trunk = build_trunk(architecture, image_shape[1]).eval()
@@ -137,7 +137,7 @@ def _feature_shape(architecture: str, cut_at: str | None, maps: bool, image_shap
             received = "x".join(map(str, values.shape[1:]))
             try:
                 values = run_steps(trunk, stage.steps, values)
-            except RuntimeError as error:  # how torch says that a kernel is larger than the map
+            except RuntimeError as error:  # raised by torch if a kernel is larger than the map
                 raise InfeasibleError(
                     f"{architecture}: the map of {received} shrinks below one pixel in stage {stage.name} on images of "
                     f"{image_shape[1]}x{image_shape[2]}; use larger images or cut the network before it"
@@ -158,7 +158,7 @@ def _frozen_stages(config: BackboneConfig, plan: _Plan) -> tuple[Stage, ...]:
 
 
 def _adapt_channels(trunk: nn.Module, channels: int) -> None:
-    """Replace the first convolution by one that takes this many channels."""
+    """Replace the first convolution with one for this many channels."""
     name, first = next((name, part) for name, part in trunk.named_modules() if isinstance(part, nn.Conv2d))
     if first.in_channels == channels:
         return
@@ -175,7 +175,7 @@ def _adapt_channels(trunk: nn.Module, channels: int) -> None:
 
 
 def _prune(module: nn.Module, paths: tuple[str, ...]) -> None:
-    """Delete every submodule that is neither in `paths`, nor inside one of them, nor around one."""
+    """Delete every submodule that is not in `paths`, nor inside or around one of them."""
     for name, child in list(module.named_children()):
         if name in paths:
             continue

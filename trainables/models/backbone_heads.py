@@ -1,4 +1,4 @@
-"""Heads: what turns a backbone's output into logits."""
+"""Heads, which map a backbone's output to logits."""
 
 import math
 

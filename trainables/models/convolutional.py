@@ -63,7 +63,7 @@ def _cnn_map(config: CnnConfig, image_shape: MapShape, counts: list[int]) -> Map
 
 
 def build_conv_net(config: ConvNetConfig, image_shape: MapShape, classes: int) -> nn.Module:
-    """Convolutions with pools where told, dense layers, the output layer.
+    """Convolutions with pools as configured, dense layers, the output layer.
 
     Raises:
         InfeasibleError: a map shrinks below one pixel.

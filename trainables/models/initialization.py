@@ -1,4 +1,4 @@
-"""Initial weights of the layers that carry no pre-trained ones."""
+"""Initial weights of layers without pre-trained weights."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -21,8 +21,8 @@ _SCHEMES: dict[str, Callable[[torch.Tensor], object]] = {"he": _he, "xavier": nn
 def initialize(module: nn.Module, scheme: Initialization) -> None:
     """Set the weights of every convolution and linear layer by the scheme, and their biases to zero.
 
-    `default` leaves what each layer's own constructor drew. `he`: normal, variance 2 / fan-in (He et al., 2015).
-    `xavier`: uniform, variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010). Pre-trained layers are left alone.
+    `default` keeps the weights drawn by each layer's constructor. `he`: normal, variance 2 / fan-in (He et al., 2015).
+    `xavier`: uniform, variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010). Pre-trained layers are not changed.
     """
     if scheme == "default":
         return

@@ -1,4 +1,4 @@
-"""The pieces that the networks share: activations, convolutions and the arithmetic of map sizes."""
+"""Building blocks of the networks: activations, convolutions and map size arithmetic."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,9 +11,9 @@ MapShape = tuple[int, int, int]
 """Channels, height and width of one image or feature map."""
 
 _MAX_WEIGHTS = 2**34
-"""Of one layer: 64 GiB in 32-bit floats, a quarter of what training it takes."""
+"""Maximum weights of one layer: 64 GiB in 32-bit floats, a quarter of the memory needed to train it."""
 _MAX_MAP = 2**34
-"""Numbers in one image's feature map."""
+"""Maximum numbers in one image's feature map."""
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -36,7 +36,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
     """Build a linear layer.
 
     Raises:
-        InfeasibleError: no machine holds its weights; torch would try, or fail to count their bytes.
+        InfeasibleError: its weights fit no machine; torch would try, or overflow when counting their bytes.
     """
     _check_weights(inputs * outputs, f"a linear layer from {inputs:,} to {outputs:,}")
     return nn.Linear(inputs, outputs)
@@ -46,7 +46,7 @@ def conv2d(channels: int, filters: int, kernel_size: int, padding: int = 0) -> n
     """Build a convolution of stride 1.
 
     Raises:
-        InfeasibleError: no machine holds its weights.
+        InfeasibleError: its weights fit no machine.
     """
     what = f"a {kernel_size}x{kernel_size} convolution from {channels:,} to {filters:,} channels"
     _check_weights(channels * filters * kernel_size**2, what)
@@ -124,9 +124,9 @@ def dense_layers(
     """Linear layers with activation, then the output layer.
 
     Args:
-        inputs: features that come in, N x inputs.
+        inputs: number of input features; the layers take N x inputs.
         units: of each hidden layer; may be empty.
-        outputs: logits.
+        outputs: number of logits.
         activation_name: after each hidden layer.
         batch_norm: between each hidden layer and its activation.
         hidden_dropout: after each hidden layer.

@@ -1,4 +1,4 @@
-"""What a network costs, known before it is trained."""
+"""Cost of a network, measured before it is trained."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,24 +13,24 @@ from trainables.models.layers import MapShape
 from trainables.models.zoo import build_model
 
 _IMAGES = 2
-"""Measured on two images and halved: batch norm in training refuses one image with a map of one pixel."""
+"""Measured on two images and halved: in training, batch norm refuses one image with a one-pixel map."""
 
 
 @dataclass(frozen=True)
 class ModelSize:
-    """The cost of a network for one image."""
+    """Cost of a network for one image."""
 
     parameters: int
     trainable_parameters: int
     macs: int
-    """Multiply-accumulates of one forward pass: convolutions, linear layers and attention; the rest is not counted."""
+    """Multiply-accumulates of one forward pass: only convolutions, linear layers and attention."""
     activation_bytes: int
-    """What training in 32-bit floats keeps of the forward pass for the backward pass, without the parameters."""
+    """Bytes kept from the forward pass for the backward pass, training in 32-bit floats, without the parameters."""
 
 
 @lru_cache(maxsize=1024)
 def measure_size(config: ModelConfig, image_shape: MapShape, classes: int) -> ModelSize:
-    """Measure a network on torch's `meta` device: nothing is computed; of a weights file only the fit is checked.
+    """Measure a network on torch's `meta` device: nothing is computed, and a weights file is only checked to fit.
 
     Raises:
         InfeasibleError: the configuration cannot exist on these images.
@@ -52,16 +52,16 @@ def measure_size(config: ModelConfig, image_shape: MapShape, classes: int) -> Mo
 
 
 class _SavedBytes:
-    """Counts the memory that autograd saves, each piece once, leaving out what is there anyway."""
+    """Counts the memory that autograd saves, each storage once, without the parameters."""
 
     def __init__(self, present: list[nn.Parameter]) -> None:
         self.total = 0
         self._seen = {parameter.untyped_storage()._cdata for parameter in present}
 
     def count(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Add a tensor; the graph keeps its storage, whose identity then stays its own.
+        """Add a tensor; the graph keeps its storage, so the storage's identity stays unique.
 
-        Not the tensor itself: an output that its own graph keeps would never be freed, and the network with it.
+        Returns a detached tensor: an output kept by its own graph would never be freed, nor would the network.
         """
         storage = tensor.untyped_storage()
         if storage._cdata not in self._seen:

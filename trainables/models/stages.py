@@ -1,7 +1,7 @@
-"""How a torchvision network is taken apart: into stages that images pass through in order, and a tail.
+"""Splits a torchvision network into stages that images pass through in order, and a tail.
 
-A step is the path of a submodule, or a function for what a torchvision `forward` does between its submodules. The
-network itself is left as torchvision builds it, so that the keys of its state dict stay torchvision's.
+A step is the path of a submodule, or a function for what a torchvision `forward` does between submodules. The network
+is left as torchvision builds it, so that its state dict keeps torchvision's keys.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from torch import nn
 
 Step = str | Callable[[nn.Module, torch.Tensor], torch.Tensor]
 Layout = Literal["channels_first", "channels_last", "tokens"]
-"""What the stages hand on: N x C x H x W, N x H x W x C, or N x tokens x width with the class token first."""
+"""Layout of the stages' outputs: N x C x H x W, N x H x W x C, or N x tokens x width with the class token first."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Stage:
     steps: tuple[Step, ...]
     parameters: int
     owned: tuple[str, ...] = ()
-    """Parameters of the stage that no submodule step holds, by path."""
+    """Paths of parameters of the stage that are not in a submodule step."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -38,22 +38,22 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageLayout:
-    """A network as stages, the tail that turns their output into a vector, and the classifying layer."""
+    """A network as stages, a tail that turns their output into a vector, and the classification layer."""
 
     stages: tuple[Stage, ...]
     tail: tuple[Step, ...]
     classifier: str
-    """Path of the layer that is replaced: the last linear layer (SqueezeNet: convolution)."""
+    """Path of the layer to replace: the last linear layer (SqueezeNet: convolution)."""
     layout: Layout = "channels_first"
 
     def vector_steps(self, kept: tuple[Stage, ...]) -> tuple[Step, ...]:
-        """What makes one vector an image out of the output of the kept stages."""
+        """Steps from the output of the kept stages to one vector per image."""
         if kept == self.stages or self.layout == "tokens":
             return self.tail
         return (*(self.map_steps() or ()), average_map)
 
     def map_steps(self) -> tuple[Step, ...] | None:
-        """What makes feature maps, N x C x H x W, out of a stage's output; None where there are none."""
+        """Steps from a stage's output to feature maps, N x C x H x W; None if it has none."""
         return {"channels_first": (), "channels_last": (_to_channels_first,), "tokens": None}[self.layout]
 
 

@@ -1,4 +1,4 @@
-"""The anatomy of each family of torchvision's classification networks, one function a family."""
+"""Stages of torchvision's classification networks, one function per family."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,11 +12,11 @@ from trainables.models.stages import Stage, StageLayout, Step, average_map
 
 
 def split_stages(trunk: nn.Module) -> StageLayout:
-    """Take a torchvision network apart."""
+    """Split a torchvision network into stages."""
     return _FAMILIES[type(trunk)](trunk)
 
 
-# Steps that torchvision's forward functions do between submodules.
+# Steps between submodules in torchvision's forward functions.
 
 
 def _flatten(trunk: nn.Module, values: torch.Tensor) -> torch.Tensor:
@@ -28,7 +28,7 @@ def _relu(trunk: nn.Module, values: torch.Tensor) -> torch.Tensor:
 
 
 def _embed_patches(trunk: Any, images: torch.Tensor) -> torch.Tensor:
-    """Vision transformer: patches and class token with their positions, N x tokens x width."""
+    """Vision transformer: patches and class token with position embeddings, N x tokens x width."""
     patches = trunk.conv_proj(images).flatten(2).transpose(1, 2)
     tokens = torch.cat([trunk.class_token.expand(len(images), -1, -1), patches], dim=1)
     return trunk.encoder.dropout(tokens + trunk.encoder.pos_embedding)
@@ -38,7 +38,7 @@ def _class_token(trunk: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     return tokens[:, 0]
 
 
-# One function a family.
+# One function per family.
 
 
 def _stage(trunk: nn.Module, name: str, *steps: Step, owned: tuple[str, ...] = ()) -> Stage:
@@ -56,7 +56,7 @@ def _each_child(trunk: nn.Module, path: str) -> tuple[Stage, ...]:
 
 
 def _split_at_pools(trunk: nn.Module, path: str) -> tuple[Stage, ...]:
-    """Plain layers in a row: a stage ends with each max-pool."""
+    """Plain sequence of layers: each max-pool ends a stage."""
     groups: list[list[str]] = [[]]
     for child in _children(trunk, path):
         groups[-1].append(child)
@@ -84,8 +84,8 @@ def _convnext(trunk: nn.Module) -> StageLayout:
 
 
 def _squeezenet(trunk: nn.Module) -> StageLayout:
-    # torchvision averages the logits of a 1x1 convolution over the map; averaging first and a linear layer is the same
-    # but for the ReLU on the logits, which serves no purpose.
+    # torchvision averages the logits of a 1x1 convolution over the map. Averaging before a linear layer is the same,
+    # except for the ReLU on the logits, which serves no purpose.
     return StageLayout(_split_at_pools(trunk, "features"), (average_map, "classifier.0"), "classifier.1")
 
 

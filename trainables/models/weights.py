@@ -1,4 +1,4 @@
-"""Pre-trained weights: where they are, what is in them, and whether they fit."""
+"""Pre-trained weights: finds, reads and checks them."""
 
 import pickle
 import re
@@ -28,32 +28,32 @@ _RENAMED = (
     (re.compile(r"\.mlp\.linear_1\."), ".mlp.0."),
     (re.compile(r"\.mlp\.linear_2\."), ".mlp.3."),
 )
-"""Keys of files that torchvision still offers and that are older than its present module names."""
+"""Renames keys in files that torchvision still offers but that predate its current module names."""
 
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Auxiliary classifiers of GoogLeNet and Inception, which are not built."""
 
 _OWN_TRUNK = "body.trunk."
-"""Where this program's own classifiers keep the trunk: a finished study's champion is a backbone too."""
+"""Prefix of the trunk in this program's classifiers: a finished study's champion can be used as a backbone."""
 
 _SHOWN = 5
-"""Keys that an error lists before it says how many more there are."""
+"""Number of keys that an error lists."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of pre-trained weights and how it is to be read."""
+    """A file of pre-trained weights and its download URL."""
 
     path: Path
     url: str | None = None
-    """Where to download it from when it is not there."""
+    """Where to download the file from if it is missing."""
 
 
 def locate_weights(config: BackboneConfig) -> WeightsFile | None:
-    """Find the file that `weights` means; None for `none`. A file to be downloaded need not be there yet.
+    """Find the file that `weights` refers to; None for `none`. A file to download need not exist yet.
 
     Raises:
-        InputError: an unknown name, or a file that is not there.
+        InputError: an unknown name, or a missing file.
     """
     name = config.weights
     if name == "none":
@@ -76,10 +76,10 @@ def locate_weights(config: BackboneConfig) -> WeightsFile | None:
 
 
 def fetch_weights(config: ModelConfig) -> None:
-    """Download the weights that a model needs unless they are there. The driver calls it before any worker starts.
+    """Download the weights that a model needs if they are missing. The driver calls it before any worker starts.
 
     Raises:
-        InputError: an unknown name, a missing file, or a download that fails, with the file to put where.
+        InputError: an unknown name, a missing file, or a failed download; says which file to put where.
     """
     if isinstance(config, BackboneConfig):
         check_architecture(config.architecture)
@@ -105,12 +105,12 @@ def _download(weights: WeightsFile) -> None:
 
 
 def load_weights(trunk: nn.Module, weights: WeightsFile, known_keys: set[str]) -> None:
-    """Copy the weights into the trunk; on `meta` only check that they fit, if the file is there.
+    """Copy the weights into the trunk; on `meta`, only check that they fit, if the file exists.
 
     Args:
         trunk: may lack parts of the network that the file has.
         weights: from `locate_weights`.
-        known_keys: of the whole network: what the file may hold beyond the trunk.
+        known_keys: keys of the whole network, which the file may contain in addition to the trunk's.
 
     Raises:
         InputError: a file that cannot be downloaded or read, or keys or shapes that do not fit.
@@ -130,7 +130,7 @@ def load_weights(trunk: nn.Module, weights: WeightsFile, known_keys: set[str]) -
 
 @lru_cache(maxsize=8)
 def _shapes(path: Path, changed: int) -> State:
-    """Read the file once for all the configurations that are checked against it; `changed` tells versions apart."""
+    """Read the file once for all configurations checked against it; `changed` distinguishes versions."""
     return {key: value.to("meta") for key, value in read_state(path).items()}
 
 
@@ -138,12 +138,12 @@ def read_state(path: Path) -> State:
     """Read a state dict on the CPU; nothing in the file is executed.
 
     Raises:
-        InputError: no file, not a state dict, or more than tensors in it.
+        InputError: no file, not a state dict, or not only tensors in it.
     """
     try:
-        # The device is explicit because building on `meta` would otherwise turn into the default here.
+        # The device is explicit: while building on `meta`, that would be the default here.
         with torch.device("cpu"):
-            if zipfile.is_zipfile(path):  # files of torch before 1.6 are none, and have no checksums
+            if zipfile.is_zipfile(path):  # files from torch before 1.6 are not, and have no checksums
                 check_archive(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -168,11 +168,11 @@ def read_state(path: Path) -> State:
 
 
 UNREADABLE_ARCHIVE = (OSError, RuntimeError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What `check_archive` and `torch.load` raise on a file that is cut short or overwritten."""
+"""What `check_archive` and `torch.load` raise on a truncated or overwritten file."""
 
 
 def check_archive(path: Path) -> None:
-    """Compare a file of `torch.save` with the checksums in it, which `torch.load` leaves aside.
+    """Verify the checksums in a file of `torch.save`, which `torch.load` ignores.
 
     Raises:
         ValueError: a part is damaged; or another of `UNREADABLE_ARCHIVE`.
@@ -184,7 +184,7 @@ def check_archive(path: Path) -> None:
 
 
 def _trunk_state(state: State) -> State:
-    """Bring keys to torchvision's present names."""
+    """Rename keys to torchvision's current names."""
     if any(key.startswith(_OWN_TRUNK) for key in state):
         return {key.removeprefix(_OWN_TRUNK): value for key, value in state.items() if key.startswith(_OWN_TRUNK)}
     return {_present_name(key): value for key, value in state.items()}
@@ -197,14 +197,14 @@ def _present_name(key: str) -> str:
 
 
 def _adapted(weights: WeightsFile, state: State, trunk: nn.Module) -> State:
-    """Fit weights to other channels, another input size, and inputs normalised as ImageNet's are."""
+    """Adapt weights to other channels, another input size, and ImageNet's input normalization."""
     state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     name, first = next((name, part) for name, part in trunk.named_modules() if isinstance(part, nn.Conv2d))
     key = f"{name}.weight"
     if weights.url is not None and isinstance(trunk, models.GoogLeNet | models.Inception3):
         _fold_input_transform(state, name)
     if first.in_channels == 1 and key in state and state[key].ndim == 4 and state[key].shape[1] == 3:
-        state[key] = state[key].sum(dim=1, keepdim=True)  # what three equal channels would give
+        state[key] = state[key].sum(dim=1, keepdim=True)  # same result as three equal channels
     if isinstance(trunk, models.VisionTransformer) and "encoder.pos_embedding" in state:
         try:
             state = interpolate_embeddings(trunk.image_size, trunk.patch_size, OrderedDict(state))
@@ -214,10 +214,10 @@ def _adapted(weights: WeightsFile, state: State, trunk: nn.Module) -> State:
 
 
 def _fold_input_transform(state: State, name: str) -> None:
-    """Take in inputs normalised by ImageNet's mean and deviation where the weights expect 0.5 and 0.5.
+    """Make weights that expect mean and deviation 0.5 accept inputs normalized with ImageNet's mean and deviation.
 
-    torchvision rescales the input of these two networks on every forward pass. The factor goes into the first
-    convolution and the offset into the mean of the batch norm after it, so that a state dict says all there is. (At
+    torchvision rescales the input of these two networks in every forward pass. Here, the factor is folded into the
+    first convolution and the offset into the mean of the batch norm after it, so that the state dict is complete. (At
     GoogLeNet's zero-padded border, three pixels wide, the offset is an approximation.)
     """
     weight_key, mean_key = f"{name}.weight", f"{name.removesuffix('conv')}bn.running_mean"

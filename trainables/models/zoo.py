@@ -29,7 +29,7 @@ class ModelEntry:
 
     config: type[Config]
     build: Callable[[Any, MapShape, int], nn.Module]
-    """Configuration, image shape (C, H, W) and number of classes to a network."""
+    """Builds a network from configuration, image shape (C, H, W) and number of classes."""
     description: str
 
 
@@ -54,9 +54,9 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def build_model(config: ModelConfig, image_shape: MapShape, classes: int) -> nn.Module:
-    """Build the network: normalised float images, N x C x H x W, to logits, N x classes.
+    """Build the network: normalized float images, N x C x H x W, to logits, N x classes.
 
-    Under `torch.device("meta")` it costs next to nothing and still finds every impossible configuration.
+    Under `torch.device("meta")` this is almost free and still detects every impossible configuration.
 
     Args:
         config: a model of the zoo.

@@ -1,4 +1,4 @@
-"""How this process keeps freed memory."""
+"""How this process reuses freed memory."""
 
 import ctypes
 import sys
@@ -8,13 +8,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def reuse_freed_memory() -> bool:
-    """Let the next batch and its activations take the memory that the last ones freed; True where that is possible.
+    """Let each batch and its activations reuse memory freed by the last; returns whether that is possible.
 
-    By default glibc maps every large tensor anew and gives it back at once, so each step pays again for the system to
-    find and clear its pages: on two cores of a virtual machine bytes become floats at 6 k images/s of 224 pixels and
-    with this at 58 k, and the training step of a small network takes half the time. The price: the process stays as
-    large as it ever was, and a third larger than it would have been, until it ends or calls `return_freed_memory`.
-    Only glibc (Linux) has the switch.
+    By default, glibc maps every large tensor anew and unmaps it at once, so in each step the system has to find and
+    clear its pages again. On two cores of a virtual machine, this raises the conversion of bytes to floats from 6 k to
+    58 k images/s of 224 pixels, and halves the training step of a small network. The cost: the process keeps its peak
+    size, a third larger than otherwise, until it ends or calls `return_freed_memory`. Requires glibc (Linux).
     """
     libc = _glibc()
     if libc is None:
@@ -23,7 +22,7 @@ def reuse_freed_memory() -> bool:
 
 
 def return_freed_memory() -> None:
-    """Give memory that is free back to the system, for example between two trials."""
+    """Return free memory to the system, for example between trials."""
     libc = _glibc()
     if libc is not None:
         libc.malloc_trim(0)

@@ -1,8 +1,8 @@
-"""Checkpoints of one trial: written atomically, read back with care.
+"""Checkpoints of one trial: written atomically, and checked when read.
 
-A trial's folder holds `last.pt` and the one before it, `previous.pt` (everything needed to go on), and `best.pt` (the
-weights of the best epoch, to be used once training is over). Where the head alone is trained, `frozen.pt` holds the
-weights below it, and the others only what changes.
+A trial's folder contains `last.pt` and its predecessor `previous.pt` (everything needed to resume), and `best.pt` (the
+weights of the best epoch, for use after training). If only the head is trained, `frozen.pt` contains the weights below
+it, and the other files only what changes.
 """
 
 import os
@@ -26,34 +26,34 @@ _UNREADABLE = (*UNREADABLE_ARCHIVE, pickle.UnpicklingError, KeyError)
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint that could not be written or read; training goes on."""
+    """A checkpoint could not be written or read; training continues."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trial between two epochs."""
+    """State of a trial between two epochs."""
 
     trial_hash: str
-    """`TrialConfig.canonical_hash`; another trial's checkpoint is never used."""
+    """`TrialConfig.canonical_hash`; checkpoints of other trials are never used."""
     history: list[dict[str, float]]
-    """Metrics of every epoch done; its length is the epoch."""
+    """Metrics of every completed epoch; its length is the epoch."""
     model: dict[str, Any]
     optimizer: dict[str, Any]
     random_states: dict[str, torch.Tensor]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write `last.pt`, keeping the former one as `previous.pt`.
+    """Write `last.pt`, keeping the old one as `previous.pt`.
 
     Raises:
-        OSError: the disk does not take it.
-        UnsafePathError: a link stands in its place.
+        OSError: it cannot be written.
+        UnsafePathError: its path is a link.
     """
     make_folder(folder)
     with writing_beside(folder / _LAST, file_mode(folder)) as file:
         torch.save(checkpoint.__dict__, file)
         file.flush()
-        os.fsync(file.fileno())  # the new one is safe before the former loses its name
+        os.fsync(file.fileno())  # the new one is on disk before the old one is renamed
         if (folder / _LAST).exists():
             os.replace(folder / _LAST, folder / _PREVIOUS)
 
@@ -61,15 +61,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(
     folder: Path, trial_hash: str, check: Callable[[Checkpoint], None] = lambda _: None
 ) -> Checkpoint | None:
-    """The newest checkpoint of this trial that reads back whole; None if there is none.
+    """The newest intact checkpoint of this trial; None if there is none.
 
     Args:
-        folder: the trial's.
+        folder: the trial's folder.
         trial_hash: `TrialConfig.canonical_hash`.
         check: raises ValueError for a checkpoint that cannot be this trial's, whatever its hash.
 
     Raises:
-        UnsafePathError: a link stands in its place.
+        UnsafePathError: its path is a link.
     """
     for name in (_LAST, _PREVIOUS):
         path = folder / name
@@ -90,10 +90,11 @@ def load_checkpoint(
 
 
 def save_frozen(folder: Path, weights: dict[str, Any], shared: Path) -> None:
-    """Keep the weights that training leaves as they are; `load_best` adds them to the others.
+    """Save the weights that training does not change; `load_best` adds them to the others.
 
-    Mostly they are far larger than all else. So the folder gets a link to `shared`, a file of the same weights; where
-    that is gone or on another file system, or the trial was interrupted after it had got its link, a file of its own.
+    They are usually far larger than everything else, so they are hard-linked from `shared`, a file of the same weights.
+    They are written to a separate file if `shared` is missing or on another file system, or if the trial was
+    interrupted after creating the link.
     """
     make_folder(folder)
     path = folder / _FROZEN
@@ -104,21 +105,21 @@ def save_frozen(folder: Path, weights: dict[str, Any], shared: Path) -> None:
 
 
 def save_best(folder: Path, model: dict[str, Any]) -> None:
-    """Write the weights of the best epoch so far; without those of `save_frozen`."""
+    """Write the weights of the best epoch so far, without those of `save_frozen`."""
     make_folder(folder)
     _write(folder / _BEST, model)
 
 
 def has_best(folder: Path) -> bool:
-    """Whether `load_best` finds weights; reads none of them."""
+    """Whether `load_best` will find weights; does not read them."""
     return (folder / _BEST).is_file()
 
 
 def load_best(folder: Path) -> dict[str, Any]:
-    """State dict of the best epoch, frozen weights and all.
+    """State dict of the best epoch, including frozen weights.
 
     Raises:
-        InputError: a file is missing or does not read back.
+        InputError: a file is missing or cannot be read.
     """
     frozen = _read_weights(folder / _FROZEN) if (folder / _FROZEN).exists() else {}
     return {**frozen, **_read_weights(folder / _BEST)}
@@ -130,25 +131,25 @@ def _read_weights(path: Path) -> dict[str, torch.Tensor]:
         weights = _read(path)
         if not all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights.items()):
             raise ValueError("it contains more than named tensors")
-    except (*_UNREADABLE, AttributeError) as error:  # the last: not a mapping at all
+    except (*_UNREADABLE, AttributeError) as error:  # AttributeError: not a mapping
         raise InputError(f"{path}: the best weights cannot be read ({error})") from error
     return weights
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What `_write` wrote, if it is still that."""
+    """Read what `_write` wrote, if undamaged."""
     check_archive(path)
     content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return content
 
 
 def remove_resumable(folder: Path) -> None:
-    """Delete what only an unfinished trial needs."""
+    """Delete the files that only an unfinished trial needs."""
     for name in (_LAST, _PREVIOUS):
         remove_file(folder / name, folder, missing_ok=True)
 
 
 def _write(path: Path, content: object) -> None:
-    """Write beside `path`, down to the disk, then rename; a failure leaves nothing behind."""
+    """Write and sync a temporary file, then rename it to `path`; a failure leaves nothing behind."""
     with writing_beside(path, file_mode(path.parent)) as file:
         torch.save(content, file)

@@ -1,4 +1,4 @@
-"""Does a checkpoint that reads back whole belong to this trial? It may have been written or changed by others."""
+"""Checks that an intact checkpoint belongs to this trial: others may have written or changed it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ from torch import nn
 from trainables.training.checkpoint import Checkpoint
 
 METRICS = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "epoch_seconds")
-"""What is known of each epoch."""
+"""Metrics of each epoch."""
 
 
 def require_fit(checkpoint: Checkpoint, model: nn.Module, optimizer: torch.optim.Optimizer, max_epochs: int) -> None:
-    """Check everything that loading the checkpoint relies on, before anything of the trial is changed.
+    """Check everything that loading the checkpoint relies on, before the trial is changed.
 
     Raises:
-        ValueError: says what is not as this trial would have written it.
+        ValueError: how it differs from what this trial would have written.
     """
     _check_history(checkpoint.history, max_epochs)
     _check_model(checkpoint.model, model.state_dict())
@@ -57,7 +57,7 @@ def _check_optimizer(found: object, own: Mapping[str, object]) -> None:
         _require(
             isinstance(group, dict) and set(group) == set(own_group), "its optimizer groups have different options"
         )
-        # The learning rate follows the schedule; all else is the trial's configuration.
+        # The learning rate follows the schedule; everything else is in the trial's configuration.
         changed = [name for name in own_group if name not in ("lr", "initial_lr") and group[name] != own_group[name]]
         _require(not changed, f"its optimizer has a different {', '.join(changed)}")
     state = found["state"]

@@ -1,4 +1,4 @@
-"""Where a trial computes and in which precision."""
+"""Device and precision of a trial."""
 
 import functools
 from contextlib import AbstractContextManager, nullcontext
@@ -11,7 +11,7 @@ import torch
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the number format of its matrix products."""
+    """A device and the precision of its matrix products."""
 
     device: torch.device
     bf16: bool
@@ -24,7 +24,7 @@ class Compute:
 
 
 def choose_compute(precision: Literal["auto", "fp32", "bf16"]) -> Compute:
-    """The GPU if this process may use one, else the processor; bf16 where asked, or where it is native."""
+    """The GPU if this process may use one, else the CPU; bf16 if requested, or if `auto` and natively supported."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
     return Compute(device, bf16=precision == "bf16" or (precision == "auto" and native))
@@ -32,7 +32,7 @@ def choose_compute(precision: Literal["auto", "fp32", "bf16"]) -> Compute:
 
 @functools.cache
 def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself; emulated, it is slower than fp32."""
+    """Whether the CPU supports bf16 natively; emulated, it is slower than fp32."""
     try:
         flags = Path("/proc/cpuinfo").read_text().split()
     except OSError:  # not Linux: assume it does not

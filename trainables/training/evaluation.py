@@ -1,4 +1,4 @@
-"""Loss and accuracy of a classifier on images it does not learn from."""
+"""Loss and accuracy of a classifier on images that it is not trained on."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from trainables.data.batches import iterate_batches
 from trainables.training.device import Compute
 
 _MOST_AT_ONCE = 512
-"""Examples in a batch without gradients; larger batches were no faster at 28 pixels."""
+"""Maximum examples in a batch without gradients; larger batches were no faster at 28 pixels."""
 
 _VALUES_AT_ONCE = 512 * 3 * 64 * 64
-"""Input values in a batch: larger images come in smaller batches, so that evaluation needs no more than training."""
+"""Maximum input values in a batch. Larger images get smaller batches, to need no more memory than training."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Evaluation:
 def evaluate(
     model: nn.Module, images: torch.Tensor, labels: torch.Tensor, indices: torch.Tensor, compute: Compute
 ) -> Evaluation:
-    """Evaluate on `images[indices]` (uint8, N×C×H×W), never augmented."""
+    """Evaluate on `images[indices]` (uint8, N×C×H×W), without augmentation."""
     model.eval()
     loss = torch.zeros((), device=compute.device, dtype=torch.float64)
     predictions = []

@@ -1,13 +1,13 @@
-"""What a trial trains: the whole classifier on images or, above a frozen backbone, its head on the features below it.
+"""What a trial trains: the whole classifier on images or, with a frozen backbone, its head on the backbone's features.
 
-Features are computed once per node and kept beside the decoded images:
+Features are computed once per node and stored next to the decoded images:
 
     CACHE/uUID/features/NAME/  features.npy  weights.pt  entry.json
 
-`features.npy` has one row for each image of the training and validation splits, `weights.pt` the backbone's weights,
-for the trials' checkpoints to link to, `entry.json` the digests of both. NAME ends in a hash of the images, of the
-backbone's weights themselves and of the number format, so that whatever changes a feature leads to another entry; old
-ones may be deleted at any time. `trainables.data.cache_folder` says whose entries are used, and when they are checked.
+`features.npy` has one row per image of the training and validation splits, `weights.pt` the backbone's weights, to
+which the trials' checkpoints are linked, and `entry.json` the digests of both. NAME ends in a hash of the images, the
+backbone's weights and the number format, so anything that changes a feature leads to another entry. Old entries may be
+deleted at any time. See `trainables.data.cache_folder` for whose entries are used and when they are checked.
 """
 
 import contextlib
@@ -40,53 +40,53 @@ from trainables.safe_files import PRIVATE_FILE, open_new
 from trainables.training.device import Compute
 
 _LAYOUT_VERSION = 2
-"""Raise it when the features or their file change: old files are then left alone."""
+"""Increment when the features or their file change; old files are then ignored."""
 
 _FEATURES, _WEIGHTS, _ENTRY = "features.npy", "weights.pt", "entry.json"
 
 _LINKED = 0o666
-"""Mode of the weights: in a study's folder the umask says who reads them, and here the folder is private."""
+"""Mode of the weights file: in a study's folder the umask decides who can read it, and here the folder is private."""
 
 _BATCH = 64
-"""Images at once through the backbone; more were no faster at 32 to 224 pixels."""
+"""Batch size for the backbone; larger batches were no faster at 32 to 224 pixels."""
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """Weights of the classifier that are not the module's and stay as they are."""
+    """Weights of the classifier outside the trained module, which do not change."""
 
     weights: dict[str, Tensor]
     """By their names in the classifier."""
     file: Path
-    """With the same weights; it may have been deleted."""
+    """File with the same weights; may have been deleted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A module that learns, and the examples it learns from."""
+    """A module to train, and its training examples."""
 
     module: nn.Module
-    """Inputs of one batch to logits, N x classes."""
+    """Maps inputs of one batch to logits, N x classes."""
     inputs: Tensor
     """N x ...: images, uint8, or features, float; mapped from disk. Do not write to it."""
     labels: Tensor
     """int64, N."""
     train_indices: Tensor
-    """int64, rows of `inputs`, in the order of `TrainingData`'s; so are `validation_indices`."""
+    """int64, rows of `inputs`, in the order of `TrainingData`; likewise `validation_indices`."""
     validation_indices: Tensor
     augment: Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
-    """Inputs and labels of one training batch to what the module and the loss get."""
+    """Maps inputs and labels of one training batch to the module's inputs and the loss targets."""
     frozen: Frozen | None = None
 
 
 def image_task(classifier: Classifier, config: TrialConfig, data: TrainingData) -> Task:
-    """The classifier as a whole, from images."""
+    """Task to train the whole classifier on images."""
     augmenter = Augmenter(config.augmentation, len(data.classes))
     return Task(classifier, data.images, data.labels, data.train_indices, data.validation_indices, augmenter)
 
 
 def has_fixed_features(classifier: Classifier, augmentation: AugmentationConfig) -> bool:
-    """Whether the head is all that learns, and sees the same features of an image in every epoch."""
+    """Whether only the head is trained, on the same features of each image in every epoch."""
     body = classifier.body
     return isinstance(body, Backbone) and body.is_frozen and augmentation == AugmentationConfig()
 
@@ -96,15 +96,15 @@ def _unchanged(features: Tensor, labels: Tensor, generator: torch.Generator) -> 
 
 
 def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, compute: Compute) -> Task:
-    """The head alone learns, from features, computed first where no trial of this node has done so.
+    """Task to train only the head, on features; computes them first if no trial on this node has done so.
 
-    The head remains a part of the classifier: what it learns, the classifier knows.
+    The head remains part of the classifier, so training updates the classifier.
 
     Args:
-        classifier: one that `has_fixed_features`, on the device.
-        config: of the trial.
-        data: what the trial trains on.
-        compute: how the trial computes; features have the number format in which they come out of the backbone.
+        classifier: a classifier that `has_fixed_features`, on the device.
+        config: the trial's configuration.
+        data: the trial's training data.
+        compute: device and precision; features keep the number format of the backbone's output.
 
     Raises:
         DataError: the cache cannot be written or read.
@@ -128,10 +128,10 @@ def head_task(classifier: Classifier, config: TrialConfig, data: TrainingData, c
 
 
 def _key(classifier: Classifier, model: BackboneConfig, data: TrainingData, compute: Compute) -> str:
-    """Hex digest of all that decides the features. The weights count by content, wherever they came from."""
+    """Hex digest of everything that affects the features. Weights count by content, regardless of their source."""
     meaning = [
         _LAYOUT_VERSION,
-        data.fingerprint,  # images, splits and normalisation
+        data.fingerprint,  # images, splits and normalization
         (model.architecture, model.cut_at, model.head == "conv"),
         (compute.device.type, compute.bf16),
         torch.__version__,
@@ -156,7 +156,7 @@ def _build(classifier: Classifier, data: TrainingData, rows: Tensor, compute: Co
 
 @contextlib.contextmanager
 def _synced(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
-    """A new file that is on disk once it is written."""
+    """A new file that is synced to disk after writing."""
     with open_new(path, mode) as file:
         yield file
         file.flush()
@@ -164,7 +164,7 @@ def _synced(path: Path, mode: int = PRIVATE_FILE) -> Iterator[BinaryIO]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of the files with content."""
+    """SHA-256 of the features and weights files."""
     found = {}
     for name in (_FEATURES, _WEIGHTS):
         with open(folder / name, "rb") as file:
@@ -189,7 +189,7 @@ def _computed(classifier: Classifier, data: TrainingData, rows: Tensor, compute:
 
 
 def _write(file: BinaryIO, batches: Iterator[Tensor], count: int) -> None:
-    """Write an .npy file batch by batch; not mapped, so that a full disk is an error here and no SIGBUS."""
+    """Write an .npy file batch by batch; not mapped, so that a full disk raises an error instead of SIGBUS."""
     for number, batch in enumerate(batches):
         array = _to_numpy(batch)
         if number == 0:
@@ -200,13 +200,13 @@ def _write(file: BinaryIO, batches: Iterator[Tensor], count: int) -> None:
 
 
 def _to_numpy(batch: Tensor) -> NDArray[np.generic]:
-    """numpy knows no bf16: its bits are kept as uint16."""
+    """Convert to numpy, which has no bf16: its bits are stored as uint16."""
     array: NDArray[np.generic] = (batch.view(torch.uint16) if batch.dtype == torch.bfloat16 else batch).numpy()
     return array
 
 
 def _load(folder: Path) -> Tensor:
-    """Copy-on-write, as the images are: pages are shared until somebody writes to them."""
+    """Map the features copy-on-write, like the images: pages are shared until written to."""
     try:
         check_once(folder, (_FEATURES, _WEIGHTS, _ENTRY), partial(_check, folder))
         features = torch.from_numpy(np.load(folder / _FEATURES, mmap_mode="c", allow_pickle=False))

@@ -1,4 +1,4 @@
-"""Train one trial: epochs of batches, a metrics dict an epoch, checkpoints in between."""
+"""Trains one trial: epochs of batches, a metrics dict per epoch, checkpoints in between."""
 
 import math
 import time
@@ -38,13 +38,13 @@ DIVERGENCE_LOSS = 1e4
 """Cross-entropy beyond which a trial has diverged; guessing costs ln(classes), under 10 for any data set here."""
 
 _OUT_OF_MEMORY = ("allocate memory", "out of memory", "bad_alloc")
-"""In the messages of torch's allocators, for which it has no exception of their own."""
+"""Parts of messages of torch's allocators, which have no exception class of their own."""
 
 Metrics = dict[str, float]
 
 
 class UnsavedBestWarning(CheckpointWarning):
-    """The weights of the best epoch are in memory only."""
+    """The weights of the best epoch are only in memory."""
 
 
 def build_classifier(config: TrialConfig, data: TrainingData) -> Classifier:
@@ -65,18 +65,18 @@ def train(
 ) -> Iterator[Metrics]:
     """Train and yield each epoch's metrics: `train_loss`, `val_loss`, `val_accuracy`, `learning_rate`, `epoch_seconds`.
 
-    A checkpoint that cannot be written is a `CheckpointWarning`, and an `UnsavedBestWarning` as long as the best
-    epoch's weights are not on disk.
+    If a checkpoint cannot be written, this warns: with `UnsavedBestWarning` while the best epoch's weights are not on
+    disk, else with `CheckpointWarning`.
 
-    With a `folder`, training goes on from the newest checkpoint there: the epochs that it holds are yielded from it
-    without training, so that the caller sees every epoch, from the first, either way.
+    With a `folder`, training resumes from the newest checkpoint there. The epochs in it are yielded without training,
+    so the caller always sees every epoch from the first.
 
-    The head of a frozen backbone is trained on cached features where the augmentation leaves images as they are; with
-    `cache_features` False they are computed again in every epoch, which only takes longer.
+    The head of a frozen backbone is trained on cached features if the augmentation does not change images. With
+    `cache_features` False, features are recomputed in every epoch, which only takes longer.
 
     Raises:
-        DataError: the features' cache cannot be written or read.
-        DivergedError: the loss is NaN, infinite or absurd.
+        DataError: the feature cache cannot be written or read.
+        DivergedError: the loss is NaN, infinite or above `DIVERGENCE_LOSS`.
         InfeasibleError: the model cannot be built on these images, or memory ran out.
     """
     with _memory_errors_as_infeasible(config):
@@ -87,7 +87,7 @@ def train(
 
 
 class _Run:
-    """The changing state of one trial."""
+    """Mutable state of one trial."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class _Run:
         self._hash = config.canonical_hash(data.fingerprint)
         self._compute: Compute = choose_compute(config.training.precision)
         classifier = build_classifier(config, data)
-        classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch types no such keyword
+        classifier.to(self._compute.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's type stubs
         if cache_features and has_fixed_features(classifier, config.augmentation):
             self._task = head_task(classifier, config, data, self._compute)
         else:
@@ -121,7 +121,7 @@ class _Run:
             self._restore(folder)
 
     def next_epoch(self) -> Metrics:
-        """Train one epoch, evaluate, save what is due."""
+        """Train one epoch, evaluate, and save checkpoints if due."""
         began = time.monotonic()
         train_loss = self._train_epoch()
         task = self._task
@@ -139,7 +139,7 @@ class _Run:
         return metrics
 
     def _train_epoch(self) -> float:
-        """One pass over the training images; the mean loss."""
+        """Train on all training images once; returns the mean loss."""
         config, task = self._config, self._task
         self._forward.train()
         total = torch.zeros((), device=self._compute.device)
@@ -161,7 +161,7 @@ class _Run:
         return float(total) / steps
 
     def _train_batch(self, inputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """One step of the optimizer; the loss, detached."""
+        """Take one optimizer step; returns the detached loss."""
         training = self._config.training
         inputs, targets = self._task.augment(inputs, labels, self._generator)
         if inputs.ndim == 4:  # images or feature maps
@@ -190,13 +190,13 @@ class _Run:
         try:
             self._save_best(self._folder)
             self._save_checkpoint_if_due(self._folder)
-        except OSError as error:  # a full disk, most likely: room may be made before the next epoch ends
+        except OSError as error:  # most likely a full disk: there may be space again after the next epoch
             problem = f"the checkpoint in {self._folder} could not be written ({error.strerror or error})"
             category = UnsavedBestWarning if self._unsaved_best is not None else CheckpointWarning
             warnings.warn(problem, category, stacklevel=2)
 
     def _save_best(self, folder: Path) -> None:
-        """Save the weights of the best epoch; what cannot be written is kept in memory and tried again."""
+        """Save the weights of the best epoch; on failure, keep them in memory and try again later."""
         if self._objective.best_epoch(self.history) == len(self.history):
             self._unsaved_best = self._learnt_weights()
         if self._unsaved_best is None:
@@ -207,13 +207,13 @@ class _Run:
                 self._frozen_is_saved = True
             save_best(folder, self._unsaved_best)
         except OSError:
-            # Copied, as training goes on to change them.
+            # Copied because training will change them.
             self._unsaved_best = {name: tensor.clone() for name, tensor in self._unsaved_best.items()}
             raise
         self._unsaved_best = None
 
     def _save_checkpoint_if_due(self, folder: Path) -> None:
-        """Only after the best weights, so that a checkpoint never knows of a best epoch whose weights are lost."""
+        """Called after saving the best weights, so that a checkpoint never refers to a best epoch with lost weights."""
         age = time.monotonic() - self._saved_at
         finished = len(self.history) == self._config.training.max_epochs
         if finished or age >= self._config.training.checkpoint_seconds:
@@ -221,7 +221,7 @@ class _Run:
             self._saved_at = time.monotonic()
 
     def _learnt_weights(self) -> dict[str, torch.Tensor]:
-        """The classifier's weights but for those that training leaves as they are."""
+        """The classifier's weights, except those that training does not change."""
         left = self._task.frozen.weights if self._task.frozen is not None else {}
         return {name: value for name, value in self._classifier.state_dict().items() if name not in left}
 
@@ -255,7 +255,7 @@ class _Run:
 
 @contextmanager
 def _memory_errors_as_infeasible(config: TrialConfig) -> Iterator[None]:
-    """Out of memory is an answer about the configuration, whichever allocator gives it."""
+    """Turn out-of-memory errors of any allocator into `InfeasibleError`."""
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError) as error:

@@ -1,4 +1,4 @@
-"""A hard limit on what one trial may add to its worker: beyond it allocations fail, and the process lives on."""
+"""A hard limit on the memory one trial may add to its worker: allocations beyond it fail, but the process survives."""
 
 import resource
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ _Step = TypeVar("_Step")
 
 
 def limit_memory(steps: Iterator[_Step], extra_bytes: int | None) -> Iterator[_Step]:
-    """Take each step under the limit: `extra_bytes` more than the process's own data now; None: no limit.
+    """Run each step under a limit: `extra_bytes` above the process's current data size; None: no limit.
 
-    Counted is what Linux calls data (`VmData`): all memory that the process may write to and that no file or other
-    process shares. GPU memory is not.
+    Counts what Linux calls data (`VmData`): all private writable memory of the process that is not backed by a file.
+    Does not count GPU memory.
 
     Raises:
-        InputError: the system knows no such limit.
+        InputError: the system does not support such a limit.
     """
     if extra_bytes is None:
         yield from steps
@@ -35,7 +35,7 @@ def limit_memory(steps: Iterator[_Step], extra_bytes: int | None) -> Iterator[_S
 
 @contextmanager
 def _ceiling(data_bytes: int) -> Iterator[None]:
-    """Lifted between steps: the process does other work there."""
+    """Set the limit; it is lifted between steps, when the process does other work."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     allowed = data_bytes if hard == resource.RLIM_INFINITY else min(data_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))

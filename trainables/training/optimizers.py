@@ -1,4 +1,4 @@
-"""Optimizers by name, and the parameter groups they work on."""
+"""Optimizers by name, and their parameter groups."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class OptimizerEntry:
     config: type[Config]
     build: Callable[..., torch.optim.Optimizer]
     options: Callable[[Any], dict[str, Any]]
-    """Keyword arguments of `build` beside the parameter groups."""
+    """Keyword arguments of `build`, in addition to the parameter groups."""
 
 
 def _betas(config: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _groups(parameters: Iterable[nn.Parameter], rate: float, config: OptimizerCo
     if config.decay_norms_and_biases:
         split = [(trainable, config.weight_decay)]
     else:
-        # Biases and the scales of normalisation layers are the parameters of one dimension.
+        # Biases and scales of normalization layers are the one-dimensional parameters.
         split = [
             ([parameter for parameter in trainable if parameter.ndim > 1], config.weight_decay),
             ([parameter for parameter in trainable if parameter.ndim <= 1], 0.0),

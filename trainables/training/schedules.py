@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions: equal epochs give equal factors, so a resumed trial needs no state."""
+"""Learning-rate schedules as pure functions of the epoch, so that a resumed trial needs no state."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from trainables.config.schedule import (
 
 @dataclass(frozen=True)
 class Progress:
-    """Where in its training a trial stands."""
+    """Training progress of a trial."""
 
     epoch: float
-    """Epochs done since the warm-up ended, with the fraction of the current one."""
+    """Epochs since the end of the warm-up, including the fraction of the current one."""
     max_epochs: float
     """Epochs planned after the warm-up."""
     val_losses: Sequence[float]
-    """Validation loss of every epoch done so far."""
+    """Validation loss of every epoch so far."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ScheduleEntry:
 
     config: type[Config]
     factor: Callable[[Any, Progress], float]
-    """Factor on the learning rate at a moment."""
+    """Factor on the learning rate at the given progress."""
 
 
 def _half_cosine(start: float, end: float, share: float) -> float:
@@ -101,7 +101,7 @@ SCHEDULES: dict[str, ScheduleEntry] = {
 def learning_rate_factor(config: ScheduleConfig, epoch: float, max_epochs: int, val_losses: Sequence[float]) -> float:
     """Factor on the learning rate after `epoch` epochs (a fraction counts the batches of the current one).
 
-    The warm-up rises linearly to 1; the schedule proper begins when it ends and has the remaining epochs to run.
+    The warm-up rises linearly to 1; the schedule starts after it and spans the remaining epochs.
     """
     if epoch < config.warmup_epochs:
         return epoch / config.warmup_epochs

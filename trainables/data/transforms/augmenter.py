@@ -1,4 +1,4 @@
-"""Augmentation of a training batch as `AugmentationConfig` says, on the device where the batch lies."""
+"""Augments a training batch according to `AugmentationConfig`, on the batch's device."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,7 +16,7 @@ Step = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class Augmenter:
-    """Whole-batch augmentation; every image draws its own transformation, all from the given generator."""
+    """Batch augmentation; each image draws its own transformation from the given generator."""
 
     def __init__(self, config: AugmentationConfig, classes: int) -> None:
         """Prepare the augmentation of images of `classes` classes."""
@@ -25,7 +25,7 @@ class Augmenter:
 
     @property
     def is_identity(self) -> bool:
-        """Nothing is changed, and nothing drawn: batches are only converted."""
+        """Whether batches are only converted: nothing is changed or drawn."""
         return self._config == AugmentationConfig()
 
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -37,8 +37,8 @@ class Augmenter:
             generator: on any device; equal states give equal results.
 
         Returns:
-            float32 images in [0, 1] of the same shape, and the labels: as they were, or with mixup or cutmix float32
-            N x classes with rows that sum to 1.
+            float32 images in [0, 1] of the same shape, and the labels: unchanged, or with mixup or cutmix float32
+            N x classes, rows summing to 1.
         """
         for step in _policy_steps(self._config, images.shape[2]):
             images = step(images, generator)
@@ -73,7 +73,7 @@ _STANDARD = AugmentationConfig(
 
 
 def _steps(config: AugmentationConfig) -> Iterator[Step]:
-    """The single parameters' steps: first those that bytes suffice for, then those that need floats."""
+    """Steps of the single parameters: first those that work on bytes, then those that need floats."""
     if config.horizontal_flip or config.vertical_flip or config.crop_padding:
         yield FlipAndShift(config.horizontal_flip, config.vertical_flip, config.crop_padding)
     if config.random_resized_crop:

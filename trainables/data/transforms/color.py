@@ -1,4 +1,4 @@
-"""What an augmented image's pixels become. Float batches in [0, 1]; one factor or rectangle an image."""
+"""Color transforms and erasing. Float batches in [0, 1]; one factor or rectangle per image."""
 
 import math
 from collections.abc import Callable
@@ -14,24 +14,24 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """Times `factor` (N numbers): 0 is black, 1 leaves the images as they are; likewise the other three."""
+    """Multiply by `factor` (N numbers): 0 is black, 1 changes nothing. The other three take the same factors."""
     return (images * factor[:, None, None, None]).clamp_(0, 1)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from each image's mean grey."""
+    """Blend with each image's mean gray."""
     means = images.mean(dim=(2, 3))
     grey = means @ means.new_tensor(_LUMA) if means.shape[1] == 3 else means[:, 0]
     return _blend(grey[:, None, None, None], images, factor)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from each pixel's grey; greyscale images stay as they are."""
+    """Blend with each pixel's gray; grayscale images are unchanged."""
     return images if images.shape[1] == 1 else _blend(greyscale(images), images, factor)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from a smoothed image; the outermost pixels are not smoothed."""
+    """Blend with a smoothed image; the outermost pixels are not smoothed."""
     channels = images.shape[1]
     if min(images.shape[2:]) < 3:
         return images
@@ -46,7 +46,7 @@ def greyscale(images: Tensor) -> Tensor:
     """N x 1 x H x W."""
     if images.shape[1] == 1:
         return images
-    return (images.permute(0, 2, 3, 1) @ images.new_tensor(_LUMA))[:, None]  # one pass where channels lie last
+    return (images.permute(0, 2, 3, 1) @ images.new_tensor(_LUMA))[:, None]  # one pass over channels_last images
 
 
 def _blend(base: Tensor, images: Tensor, factor: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def _blend(base: Tensor, images: Tensor, factor: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Jitter:
-    """One of the four above, by a factor from [1 - `strength`, 1 + `strength`], never negative."""
+    """Applies one of the four functions above with a factor from [1 - `strength`, 1 + `strength`], never negative."""
 
     change: Callable[[Tensor, Tensor], Tensor]
     strength: float
@@ -68,7 +68,7 @@ class Jitter:
 
 @dataclass(frozen=True)
 class RandomErasing:
-    """Cover a rectangle with the image's mean colour: 2 to 33 % of the area, aspect 0.3 to 3.3 (Zhong et al., 2017)."""
+    """Cover a rectangle with the image's mean color: 2 to 33 % of the area, aspect 0.3 to 3.3 (Zhong et al., 2017)."""
 
     probability: float
 

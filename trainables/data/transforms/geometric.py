@@ -1,4 +1,4 @@
-"""Where an augmented image's pixels come from. Whole batches; every image draws its own numbers."""
+"""Geometric transforms of batches; each image draws its own numbers."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ _LEVEL = 1 / 255
 """One step of a byte, in [0, 1]."""
 
 _PIECE = 2**17
-"""Bytes that become floats at once: both fit a core's second-level cache."""
+"""Bytes to convert to floats at once: both fit into a core's L2 cache."""
 
 
 def uniform(generator: torch.Generator, count: int, low: float, high: float, device: torch.device) -> Tensor:
-    """`count` numbers from [low, high), drawn where the generator lives and moved to `device`."""
+    """`count` numbers from [low, high), drawn on the generator's device and moved to `device`."""
     drawn = torch.rand(count, generator=generator, device=generator.device)
     return (low + (high - low) * drawn).to(device)
 
@@ -34,7 +34,7 @@ class _Piece(NamedTuple):
 
 
 def _pieces(length: int, shift: int, mirrored: bool) -> Iterator[_Piece]:
-    """What is left of a shifted image and, where it was, a piece of its reflection."""
+    """The remaining part of a shifted image, and a reflected piece that fills the gap."""
     if shift >= 0:
         yield _Piece(slice(0, length - shift), slice(shift, length), mirrored)
     if shift > 0:
@@ -46,28 +46,28 @@ def _pieces(length: int, shift: int, mirrored: bool) -> Iterator[_Piece]:
 
 @dataclass(frozen=True, eq=False)
 class _Moves:
-    """What happens to each image along one axis: index i is taken from i + shift, in the mirrored image if so."""
+    """Moves of each image along one axis: index i is read from i + shift, of the mirrored image if `mirrored`."""
 
     shifts: Tensor
     mirrored: Tensor
 
     def sources(self, length: int) -> Tensor:
-        """N x length: the index that each row or column is taken from."""
+        """N x length: the source index of each row or column."""
         index = _reflect(torch.arange(length, device=self.shifts.device) + self.shifts[:, None], length)
         return torch.where(self.mirrored[:, None], length - 1 - index, index)
 
     def pieces(self, length: int) -> list[list[_Piece]]:
-        """The same for each image as one or two slices."""
+        """The same as one or two slices per image."""
         moves = zip(self.shifts.tolist(), self.mirrored.tolist(), strict=True)
         return [list(_pieces(length, shift, mirrored)) for shift, mirrored in moves]
 
 
 @dataclass(frozen=True)
 class FlipAndShift:
-    """Mirror with some probability, then shift by up to `padding` pixels over a reflected border.
+    """Mirror with a given probability, then shift by up to `padding` pixels over a reflected border.
 
-    Pixels are only copied, so that every device gives the same: the processor copies rectangles, image by image, and a
-    GPU picks all pixels at once.
+    Pixels are only copied, so all devices give the same result: the CPU copies rectangles, image by image, and a GPU
+    picks all pixels at once.
     """
 
     horizontal: float
@@ -75,7 +75,7 @@ class FlipAndShift:
     padding: int
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """N x C x H x W of any type to the same; the result is channels_last."""
+        """N x C x H x W of any type to the same type and shape; the result is channels_last."""
         rows = self._draw(images, self.vertical, generator)
         columns = self._draw(images, self.horizontal, generator)
         if images.device.type == "cpu" and self.padding < min(images.shape[2:]):
@@ -126,17 +126,17 @@ def _reflect(index: Tensor, length: int) -> Tensor:
 
 @dataclass(frozen=True)
 class RandomResizedCrop:
-    """Cut a random rectangle and resize it to the whole: area from [1 - `cut`, 1], aspect from [3/4, 4/3]."""
+    """Crop a random rectangle and resize it to the full size: area from [1 - `cut`, 1], aspect from [3/4, 4/3]."""
 
     cut: float
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """N x C x H x W to the same; the result is channels_last."""
+        """N x C x H x W to the same shape; the result is channels_last."""
         boxes = self._boxes(images, generator)
         return _resample_each(images, boxes) if images.device.type == "cpu" else _resample_all(images, boxes)
 
     def _boxes(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """N x 4 whole numbers on the CPU: top, left, height, width."""
+        """N x 4 integers on the CPU: top, left, height, width."""
         count, (height, width), cpu = len(images), images.shape[2:], torch.device("cpu")
         area = uniform(generator, count, 1 - self.cut, 1, cpu) * (height * width)
         aspect = torch.exp(uniform(generator, count, math.log(3 / 4), math.log(4 / 3), cpu))
@@ -148,7 +148,7 @@ class RandomResizedCrop:
 
 
 def _resample_each(images: Tensor, boxes: Tensor) -> Tensor:
-    """Image by image: torch's vectorised kernel for interleaved bytes is ten times faster than a sampling grid."""
+    """Image by image: torch's vectorized kernel for interleaved bytes is ten times faster than a sampling grid."""
     size = images.shape[2:]
     pixels = images.permute(0, 2, 3, 1).numpy()
     result = torch.empty(pixels.shape, dtype=images.dtype)
@@ -157,11 +157,11 @@ def _resample_each(images: Tensor, boxes: Tensor) -> Tensor:
     def resample(row: int) -> None:
         top, left, height, width = corners[row]
         box = np.ascontiguousarray(pixels[row : row + 1, top : top + height, left : left + width])
-        # As boxes are only enlarged, antialiasing changes nothing; the kernel for bytes asks for it.
+        # Boxes are only enlarged, so antialiasing changes nothing, but the kernel for bytes requires it.
         enlarged = F.interpolate(torch.from_numpy(box).permute(0, 3, 1, 2), size, mode="bilinear", antialias=True)
         targets[row : row + 1] = enlarged.permute(0, 2, 3, 1).numpy()
 
-    if images.is_floating_point():  # the kernel for floats has threads of its own, and rounds beyond [0, 1]
+    if images.is_floating_point():  # the kernel for floats uses its own threads, and can round beyond [0, 1]
         for row in range(len(images)):
             resample(row)
         result.clamp_(0, 1)
@@ -173,8 +173,8 @@ def _resample_each(images: Tensor, boxes: Tensor) -> Tensor:
 def _in_threads(work: Callable[[int], None], count: int) -> None:
     """Call `work` with 0 to `count` - 1, in as many threads as torch uses.
 
-    For many small pieces of work that hold no lock of Python's for long: torch itself would share each piece among its
-    threads and wait for them every time.
+    For many small tasks that do not hold the GIL for long: torch would split each task among its threads and wait for
+    them every time.
     """
     threads = torch.get_num_threads()
     shares = [range(first, count, threads) for first in range(threads)]
@@ -195,13 +195,13 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _resample_all(images: Tensor, boxes: Tensor) -> Tensor:
-    """All images through one sampling grid: what a GPU does best."""
+    """All images through one sampling grid, which is fastest on a GPU."""
     image_size = boxes.new_tensor(images.shape[2:])
     boxes, image_size = boxes.to(images.device), image_size.to(images.device)
     corner, size = (boxes[:, :2] / image_size).flip(1), (boxes[:, 2:] / image_size).flip(1)  # x, y in [0, 1]
     matrices = torch.cat([torch.diag_embed(size), (2 * corner + size - 1)[:, :, None]], dim=2)
     grid = F.affine_grid(matrices, list(images.shape), align_corners=False)
-    # Pixels beyond the box play no part: the grid ends at the centres of the box's outermost pixels.
+    # Do not read beyond the box: the grid ends at the centers of the box's outermost pixels.
     half = 1 / image_size.flip(0)
     first, last = 2 * corner - 1 + half, 2 * (corner + size) - 1 - half
     return _read(images, grid.clamp(first[:, None, None], last[:, None, None]))
@@ -209,7 +209,7 @@ def _resample_all(images: Tensor, boxes: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Rotation:
-    """Turn about the centre by up to `degrees` either way; corners are filled with the reflected image."""
+    """Rotate about the center by up to `degrees` in either direction; corners are filled by reflection."""
 
     degrees: float
 
@@ -220,14 +220,14 @@ class Rotation:
 
 
 def rotation_matrices(angle: Tensor, aspect: float) -> Tensor:
-    """N x 2 x 3 maps from output to input coordinates in [-1, 1] that turn by `angle`; aspect is width / height."""
+    """N x 2 x 3 maps from output to input coordinates in [-1, 1] that rotate by `angle`; aspect is width / height."""
     cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     first, second = [cosine, -sine / aspect, zero], [sine * aspect, cosine, zero]
     return torch.stack([torch.stack(first, dim=1), torch.stack(second, dim=1)], dim=1)
 
 
 def sample(images: Tensor, matrices: Tensor) -> Tensor:
-    """Read each output pixel where its image's matrix points, bilinearly, reflecting at the border; float in [0, 1]."""
+    """Sample each image at the coordinates given by its matrix, bilinear, reflecting at the border; float in [0, 1]."""
     return _read(images, F.affine_grid(matrices, list(images.shape), align_corners=False))
 
 
@@ -237,7 +237,7 @@ def _read(images: Tensor, grid: Tensor) -> Tensor:
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1], channels_last, as the cache keeps images and convolutions want them; floats pass."""
+    """uint8 to float32 in [0, 1], channels_last, as in the cache and fastest for convolutions; floats pass through."""
     if images.is_floating_point():
         return images
     images = images.contiguous(memory_format=torch.channels_last)
@@ -245,7 +245,7 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def _scale_pieces(images: Tensor) -> Tensor:
-    """Piece by piece: a batch of photographs as floats is too large for the cache to be passed over twice."""
+    """Piece by piece: a float batch of photos exceeds the CPU cache, so passing over it twice would be slow."""
     pixels = images.permute(0, 2, 3, 1).numpy()
     result = torch.empty(pixels.shape)
     targets, at_once = result.numpy(), -(-_PIECE // images.shape[1:].numel())

@@ -1,4 +1,4 @@
-"""Two images made one, and their labels with them: mixup (Zhang et al., 2017) and CutMix (Yun et al., 2019)."""
+"""Mixes pairs of images and their labels: mixup (Zhang et al., 2017) and CutMix (Yun et al., 2019)."""
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ def mixup(images: Tensor, labels: Tensor, alpha: float, generator: torch.Generat
 
 
 def cutmix(images: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Paste a rectangle of another image into each; labels (N x K) are weighted by the pixels that each gives."""
+    """Paste a rectangle of another image into each; labels (N x K) are weighted by the share of pixels."""
     height, width = images.shape[2:]
     partner = _partners(images, generator)
     side = (1 - _beta(alpha, len(images), generator).to(images.device)).sqrt()
@@ -35,6 +35,6 @@ def _partners(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _beta(alpha: float, count: int, generator: torch.Generator) -> Tensor:
-    """`count` draws of Beta(alpha, alpha): torch has no such draw from a given generator, so it seeds numpy's."""
+    """`count` draws from Beta(alpha, alpha), by numpy seeded from `generator`: torch takes no generator for them."""
     seed = torch.randint(2**62, (), generator=generator, device=generator.device).item()
     return torch.from_numpy(np.random.default_rng(int(seed)).beta(alpha, alpha, count).astype(np.float32))

@@ -1,4 +1,4 @@
-"""TrivialAugment (Mueller and Hutter, 2021): one random operation of random strength an image."""
+"""TrivialAugment (Mueller and Hutter, 2021): one random operation of random strength per image."""
 
 import math
 from collections.abc import Callable
@@ -44,13 +44,13 @@ def _solarize(images: Tensor, strength: Tensor) -> Tensor:
 
 
 def _autocontrast(images: Tensor, strength: Tensor) -> Tensor:
-    """Stretch each channel to [0, 1]; a constant one stays as it is."""
+    """Stretch each channel to [0, 1]; constant channels are unchanged."""
     low, high = images.amin(dim=(2, 3), keepdim=True), images.amax(dim=(2, 3), keepdim=True)
     return torch.where(high > low, (images - low) / (high - low).clamp(min=1e-6), images)
 
 
 def _equalize(images: Tensor, strength: Tensor) -> Tensor:
-    """Spread each channel's 256 levels evenly; a constant one stays as it is."""
+    """Spread each channel's 256 levels evenly; constant channels are unchanged."""
     levels = (images * 255).round().long().flatten(2)
     histogram = torch.zeros(*levels.shape[:2], 256, device=images.device)
     histogram.scatter_add_(2, levels, torch.ones_like(levels, dtype=torch.float32))
