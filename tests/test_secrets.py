@@ -53,7 +53,7 @@ def test_no_file_and_no_message_has_it(work: Workplace, monkeypatch: pytest.Monk
         assert code == 0, said
         assert _SECRET not in said
     written = [path for path in tmp_path.rglob("*") if path.is_file() and "cache-" not in str(path)]
-    assert {"journal.jsonl", "mlflow.db", "splits.json", "study.yaml"} <= {path.name for path in written}
+    assert {"driver.log", "journal.jsonl", "mlflow.db", "splits.json", "study.yaml"} <= {path.name for path in written}
     assert not [path for path in written if _SECRET.encode() in path.read_bytes()]
     assert work.record().config.data.root == tmp_path / "photos" / "${SHARE_TOKEN}"
     code, said = _ended(work.start("run", "small.yaml", "--resume", "auto", "--trials", "4"))

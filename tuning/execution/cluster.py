@@ -107,6 +107,7 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path, obser
     """
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
+    logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # misses files that Ray was told not to write
     if address is None:
         with _private_ray():
             yield

@@ -128,3 +128,30 @@ def test_one_unreadable_study_does_not_hide_the_others(tmp_path: Path, study, ev
 def test_status_of_an_empty_storage_says_so(run_cli) -> None:
     finished = run_cli("status", "--storage", "nowhere")
     assert (finished.code, finished.out) == (0, "no studies in nowhere/\n")
+
+
+def test_status_says_what_mlflow_lacks_and_the_command_that_writes_it(study: StudyFolder, run_cli) -> None:
+    problem = {"tracking_uri": "sqlite:////tmp/a b.db", "failing_since": time.time() - 90, "problem": "away"}
+    study.mirror_problem.write_text(json.dumps(problem))
+    out = run_cli("status", "digits-cnn").out
+    assert "MLflow at sqlite:////tmp/a b.db has taken nothing since" in out
+    assert " ago: away" in out
+    assert "are not in MLflow; `tune-cli sync digits-cnn --tracking-uri 'sqlite:////tmp/a b.db'` writes them" in out
+
+
+def test_status_of_a_running_study_says_why_mlflow_takes_nothing(driver, run_cli, tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "studies", "digits-cnn")
+    assert "MLflow" not in run_cli("status", "digits-cnn").out
+    problem = {"tracking_uri": "http://me:***@server", "failing_since": time.time() - 90, "problem": "away"}
+    folder.mirror_problem.write_text(json.dumps(problem))
+    out = run_cli("status", "digits-cnn").out
+    assert "MLflow at http://me:***@server has taken nothing since" in out
+    assert "tune-cli sync" not in out  # the driver does it
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"failing_since": "x"}', "[]"])
+def test_a_damaged_mirror_file_is_no_obstacle(study: StudyFolder, run_cli, content: str) -> None:
+    study.mirror_problem.write_text(content)
+    finished = run_cli("status", "digits-cnn")
+    assert finished.code == 0
+    assert "`tune-cli sync digits-cnn` writes them" in finished.out

@@ -1,5 +1,6 @@
 """Schedulers rebuilt from the record decide as those that saw everything."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -146,3 +147,21 @@ def test_a_retraining_is_never_stopped() -> None:
     scheduler = never_stopping(make_study("asha"))
     for number in range(8):
         assert len(run(scheduler, number, [1 - number / 10] * MAX_EPOCHS)) == MAX_EPOCHS
+
+
+@pytest.mark.parametrize(("mode", "curve"), [("max", [0.5, 0.9, 0.4]), ("min", [0.5, 0.1, 0.6])])
+def test_what_is_decided_is_logged_and_a_replay_is_not(
+    mode: str, curve: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "tuning")
+    objective = "val_accuracy" if mode == "max" else "val_loss"
+    study = make_study({"name": "asha", "grace_epochs": 1}, objective=objective)
+    begun = replace(record(0, [], finished=False), epochs=({objective: curve[0]},))
+    scheduler = make_scheduler(study, [begun])
+    assert not caplog.records
+    assert not scheduler.report(1, 1, curve[1])
+    assert scheduler.report(2, 1, curve[2])
+    assert not scheduler.report(3, 2, 0.0)  # no rung
+    goes_on, stops = (entry.getMessage() for entry in caplog.records)
+    assert goes_on.startswith(f"trial 1 goes on at epoch 1: value {curve[1]}, cutoff 0.5 ")
+    assert stops.startswith(f"trial 2 stops at epoch 1: value {curve[2]}, cutoff ")

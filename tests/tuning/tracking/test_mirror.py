@@ -13,9 +13,10 @@ from trainables.config.objective import Objective
 from tuning.storage.journal import ChampionLogged, ChampionPicked, StudyEnded, TrialStarted
 from tuning.storage.journal import TestOpened as SealedTestOpened
 from tuning.storage.study_state import read_record
+from tuning.tracking import mirror as mirror_module
 from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import TrackingError
-from tuning.tracking.state import read_run_ids, read_state
+from tuning.tracking.state import MirrorProblem, events_waiting, read_problem, read_run_ids, read_state, write_problem
 
 
 def wait_until(condition, seconds=20.0):
@@ -306,3 +307,48 @@ class TestTheThread:
         assert len(read_record(study.folder.journal).trials) == 1
         Mirror(study.folder, uri).bring_up_to_date()
         assert contents(uri, study.folder) == undisturbed(study.folder)
+
+    def test_a_failure_is_told_once_and_so_is_its_end(self, study, uri, monkeypatch, caplog):
+        monkeypatch.setattr(mirror_module, "_PATIENCE_SECONDS", 0.0)
+        caplog.set_level("INFO", "tuning")
+        study.open()
+        said: list[str] = []
+        mirror = Mirror(study.folder, uri, said.append)
+        mirror.bring_up_to_date()
+        broken = _Broken(mirror)
+        monkeypatch.setattr(mirror, "_catch_up", broken.catch_up)
+        for _ in range(3):
+            assert not mirror._attempt()
+        problem = read_problem(study.folder)
+        assert problem is not None
+        assert problem.problem == "the server says no"
+        assert len(said) == 1
+        assert "has taken nothing for" in said[0]
+        assert "the server says no" in said[0]
+        broken.is_mended = True
+        assert mirror._attempt()
+        assert read_problem(study.folder) is None
+        assert len(said) == 2
+        assert "works again" in said[1]
+        assert sum("takes nothing" in record.getMessage() for record in caplog.records) == 3
+        assert "works again" in caplog.records[-1].getMessage()
+
+    def test_what_a_later_sync_writes_is_no_problem_any_more(self, study, uri):
+        study.open()
+        write_problem(study.folder, MirrorProblem(tracking_uri=uri, failing_since=1.0, problem="away"))
+        Mirror(study.folder, uri).bring_up_to_date()
+        assert read_problem(study.folder) is None
+        assert events_waiting(study.folder, read_state(study.folder)) == 0
+
+
+class _Broken:
+    """A server that refuses until it is mended."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._catch_up = mirror._catch_up
+        self.is_mended = False
+
+    def catch_up(self) -> None:
+        if not self.is_mended:
+            raise TrackingError("the server says no")
+        self._catch_up()
