@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
-_LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "ray")
+_LIBRARIES = ("torch", "torchvision", "kornia", "numpy", "pillow", "ray")
 
 _SHOWN = 12
 """Digits of a digest shown in errors."""

@@ -25,7 +25,7 @@ OWN = Software("c0de" * 16, {"python": "3.11.7", "torch": "2.11.0"})
 
 def test_own_software_names_what_decides_the_numbers() -> None:
     found = own_software()
-    assert {"python", "torch", "torchvision", "numpy", "pillow", "ray"} == found.versions.keys()
+    assert {"python", "torch", "torchvision", "kornia", "numpy", "pillow", "ray"} == found.versions.keys()
     assert found.code == _code(Path(trainables.__file__).parent)
     report = own_report("token")
     assert WorkerReport.from_json(report.to_json()) == report

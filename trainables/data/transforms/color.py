@@ -6,28 +6,29 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit
+from kornia.enhance import (
+    adjust_brightness_accumulative,
+    adjust_contrast_with_mean_subtraction,
+    adjust_saturation_with_gray_subtraction,
+)
 from torch import Tensor
 
 from trainables.data.transforms.geometric import to_unit, uniform
 
-_LUMA = (0.299, 0.587, 0.114)
-
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiply by `factor` (N numbers): 0 is black, 1 changes nothing. The other three take the same factors."""
-    return (images * factor[:, None, None, None]).clamp_(0, 1)
+    return adjust_brightness_accumulative(images, factor)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with each image's mean gray."""
-    means = images.mean(dim=(2, 3))
-    grey = means @ means.new_tensor(_LUMA) if means.shape[1] == 3 else means[:, 0]
-    return _blend(grey[:, None, None, None], images, factor)
+    return adjust_contrast_with_mean_subtraction(images, factor)
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with each pixel's gray; grayscale images are unchanged."""
-    return images if images.shape[1] == 1 else _blend(greyscale(images), images, factor)
+    return images if images.shape[1] == 1 else adjust_saturation_with_gray_subtraction(images, factor)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
@@ -39,18 +40,7 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     kernel[1, 1] = 5
     smooth = images.clone()
     smooth[:, :, 1:-1, 1:-1] = F.conv2d(images, (kernel / 13).expand(channels, 1, 3, 3), groups=channels)
-    return _blend(smooth, images, factor)
-
-
-def greyscale(images: Tensor) -> Tensor:
-    """N x 1 x H x W."""
-    if images.shape[1] == 1:
-        return images
-    return (images.permute(0, 2, 3, 1) @ images.new_tensor(_LUMA))[:, None]  # one pass over channels_last images
-
-
-def _blend(base: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    return torch.lerp(base.expand_as(images), images, factor[:, None, None, None]).clamp_(0, 1)
+    return torch.lerp(smooth, images, factor[:, None, None, None]).clamp_(0, 1)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own habit
+from kornia.geometry.transform import rotate
 from torch import Tensor
 
 _LEVEL = 1 / 255
@@ -215,15 +216,12 @@ class Rotation:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """N x C x H x W to float in [0, 1]."""
-        angle = uniform(generator, len(images), -self.degrees, self.degrees, images.device).deg2rad()
-        return sample(images, rotation_matrices(angle, images.shape[3] / images.shape[2]))
+        return rotated(images, uniform(generator, len(images), -self.degrees, self.degrees, images.device))
 
 
-def rotation_matrices(angle: Tensor, aspect: float) -> Tensor:
-    """N x 2 x 3 maps from output to input coordinates in [-1, 1] that rotate by `angle`; aspect is width / height."""
-    cosine, sine, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    first, second = [cosine, -sine / aspect, zero], [sine * aspect, cosine, zero]
-    return torch.stack([torch.stack(first, dim=1), torch.stack(second, dim=1)], dim=1)
+def rotated(images: Tensor, degrees: Tensor) -> Tensor:
+    """Each image turned about its center; float in [0, 1]."""
+    return rotate(to_unit(images), degrees, padding_mode="reflection", align_corners=False).clamp_(0, 1)
 
 
 def sample(images: Tensor, matrices: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """TrivialAugment (Mueller and Hutter, 2021): one random operation of random strength per image."""
 
-import math
 from collections.abc import Callable
 from types import MappingProxyType
 
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainables.data.transforms.color import brightness, contrast, saturation, sharpness
-from trainables.data.transforms.geometric import rotation_matrices, sample, to_unit, uniform
+from trainables.data.transforms.geometric import rotated, sample, to_unit, uniform
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 """Float images N x C x H x W in [0, 1] and N strengths in [-1, 1] to images of the same kind."""
@@ -22,10 +21,6 @@ def _identity_with(entry: tuple[int, int], value: Tensor) -> Tensor:
     matrices = torch.eye(2, 3, device=value.device).repeat(len(value), 1, 1)
     matrices[:, entry[0], entry[1]] = value
     return matrices
-
-
-def _rotation(images: Tensor, strength: Tensor) -> Tensor:
-    return rotation_matrices(strength * math.radians(135), images.shape[3] / images.shape[2])
 
 
 def _enhance(change: Operation) -> Operation:
@@ -68,7 +63,7 @@ OPERATIONS = MappingProxyType[str, Operation](
         # 32 pixels of 224 in the paper: a seventh of the side, which is 2 in coordinates from -1 to 1.
         "translate_x": _affine(lambda images, strength: _identity_with((0, 2), 2 / 7 * strength)),
         "translate_y": _affine(lambda images, strength: _identity_with((1, 2), 2 / 7 * strength)),
-        "rotate": _affine(_rotation),
+        "rotate": lambda images, strength: rotated(images, 135 * strength),
         "brightness": _enhance(brightness),
         "colour": _enhance(saturation),
         "contrast": _enhance(contrast),
