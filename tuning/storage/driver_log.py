@@ -4,8 +4,10 @@ Whoever has something to say uses `logging.getLogger(__name__)`; this module alo
 libraries go to the same file, from warnings on, and no longer to the terminal, where they would break the table.
 """
 
+import contextlib
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterator
@@ -169,8 +171,18 @@ class _Lines(logging.Handler):
         self.setFormatter(_Format(addresses))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called by `logging`, which holds this handler's lock."""
-        self._write(self.format(record))
+        """Called by `logging`, which holds this handler's lock. Whoever logs must not fail for it."""
+        try:
+            text = self.format(record)
+        except Exception as error:  # a library's record whose arguments do not fit its text
+            where = f"{record.name} ({record.pathname}:{record.lineno})"
+            text = f"{self._now()} ERROR {__name__}: a record of {where} has no text: {type(error).__name__}"
+        with contextlib.suppress(OSError):  # nobody reads the other end any more; `driver.log` has it
+            self._write(text)
+
+    @staticmethod
+    def _now() -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 class _LogFile(_Lines):
@@ -180,24 +192,29 @@ class _LogFile(_Lines):
         super().__init__(self._append, addresses)
         self._path = path
         self._lost = 0
+        self._closing = threading.Lock()
         self._file = open_to_append(path)
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; a record that another thread is about to pass on is dropped."""
+        with self._closing:
+            self._file.close()
         super().close()
 
     def _append(self, text: str) -> None:
-        try:
-            if os.fstat(self._file.fileno()).st_size > LARGEST_BYTES:
-                self._begin_anew()
-            if self._lost:
-                now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                self._write_whole(f"{now} {self._lost} records before the next one could not be written")
-                self._lost = 0
-            self._write_whole(text)
-        except OSError:
-            self._lost += 1
+        with self._closing:
+            if self._file.closed:
+                return
+            try:
+                if os.fstat(self._file.fileno()).st_size > LARGEST_BYTES:
+                    self._begin_anew()
+                if self._lost:
+                    lost = f"{self._lost} records before the next one could not be written"
+                    self._write_whole(f"{self._now()} WARNING {__name__}: {lost}")
+                    self._lost = 0
+                self._write_whole(text)
+            except OSError:
+                self._lost += 1
 
     def _write_whole(self, text: str) -> None:
         data = f"{text}\n".encode(errors="backslashreplace")
@@ -206,5 +223,5 @@ class _LogFile(_Lines):
 
     def _begin_anew(self) -> None:
         os.replace(self._path, self._path.with_name(f"{self._path.name}.1"))
-        self._file.close()
-        self._file = open_to_append(self._path)
+        before, self._file = self._file, open_to_append(self._path)
+        before.close()

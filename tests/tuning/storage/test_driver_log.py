@@ -190,3 +190,20 @@ def test_what_an_observer_hears(folder: StudyFolder) -> None:
         "trial 0 failed: nan",
         "study finished: every trial is done",
     ]
+
+
+def test_a_record_that_cannot_be_formatted_does_no_harm(folder: StudyFolder) -> None:
+    with driver_log(folder):
+        record = logging.LogRecord("ray", logging.WARNING, "file.py", 1, "%d trials", ("seven",), None)
+        logging.getLogger().handlers[-1].handle(record)  # not by a logger: pytest's handlers would fail
+    assert "a record of ray (" in folder.log.read_text()
+    assert "has no text: TypeError" in folder.log.read_text()
+
+
+def test_a_closed_terminal_does_not_end_the_study(folder: StudyFolder) -> None:
+    def broken(text: str) -> None:
+        raise BrokenPipeError
+
+    with shown_log(broken), driver_log(folder):
+        logger.info("still written")
+    assert "still written" in folder.log.read_text()
