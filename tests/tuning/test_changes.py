@@ -19,7 +19,7 @@ def _study(**changes: object) -> StudyConfig:
 
 
 def _resumed(begun: StudyConfig, now: StudyConfig, *, accept_changes: bool = False) -> StudyConfig:
-    return going_on(begun, now, accept_changes=accept_changes)
+    return going_on(StudyFolder(Path("my studies"), begun.name), begun, now, accept_changes=accept_changes)
 
 
 def test_an_unchanged_study_and_an_extended_one_show_no_change() -> None:

@@ -11,7 +11,7 @@ from trainables.config.optimizer import AdamWConfig, OptimizerConfig
 from trainables.config.schedule import ConstantConfig, ScheduleConfig
 from trainables.config.training import TrainingConfig
 
-_NOT_IN_HASH = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"checkpoint_seconds"}}
+NOT_LEARNED = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"checkpoint_seconds"}}
 """Fields that do not affect what a trial learns."""
 
 
@@ -35,6 +35,6 @@ class TrialConfig(TrialSections):
         Inactive parameters cannot differ because the typed variants do not have them. Numbers are normalized by their
         field's type (`1` and `1.0` are equal in a float field).
         """
-        content = self.model_dump(mode="json", exclude=_NOT_IN_HASH)
+        content = self.model_dump(mode="json", exclude=NOT_LEARNED)
         text = json.dumps({"trial": content, "data": data_fingerprint}, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -254,5 +254,5 @@ def _nothing_feasible(reasons: Sequence[str]) -> str:
     reason, count = Counter(reasons).most_common(1)[0]
     return (
         f"the last {len(reasons)} configurations proposed are all impossible; {count} of them because: {reason}. "
-        "Narrow the space so that more of it can be built; `tune-cli plan` shows what share can."
+        "Narrow the space so that more of it can be built; `tune-cli plan FILE` shows what share can."
     )
