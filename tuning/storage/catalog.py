@@ -44,8 +44,8 @@ def require_free_name(storage: Path, name: str) -> None:
     refuse_links(folder)
     if folder.journal.exists():
         raise InputError(
-            f"the name {name!r} is already in use in {storage}; go on with that study by `{folder.command('resume')}`, or "
-            "give this one another name with --name"
+            f"the name {name!r} is already in use in {storage}; go on with that study by "
+            f"`{folder.command('resume')}`, or give this one another name with --name"
         )
     if folder.path.exists():
         raise InputError(f"{folder.path} exists and is not a study; remove it, or give another name with --name")

@@ -98,4 +98,3 @@ def _log(
         torch.save(ready.state_dict(), weights)
         save_model(files, ready, example[:1], scores.shape[1], [weights])
         return store.log_model(state.experiment_id, run_id, name, params, files)
-
