@@ -18,9 +18,10 @@ from typing import Any
 
 from benchmarks.digits_table import TABLE
 from search_spaces.schema import StudyConfig
+from trainables.config.canonical import canonical_json
 from tuning.execution.schedulers import Scheduler, make_scheduler
 from tuning.search.search import Search
-from tuning.storage.journal import TrialProposed, canonical_json
+from tuning.storage.journal import TrialProposed
 
 SEARCHERS = ("grid", "random", "tpe")
 SCHEDULERS = ("none", "asha")

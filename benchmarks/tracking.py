@@ -58,7 +58,7 @@ def main() -> None:
         print(f"taking up {options.trials} trials again: {time.perf_counter() - began:.2f} s")
         began = time.perf_counter()
         module = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10))
-        log_champion(folder, uri, 0, module, np.zeros((1, 1, 8, 8), dtype=np.float32))
+        log_champion(mirror, 0, {}, module, np.zeros((1, 1, 8, 8), dtype=np.float32))
         print(f"log and register the champion: {time.perf_counter() - began:.2f} s")
 
 

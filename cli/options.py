@@ -16,7 +16,8 @@ TrackingUri = Annotated[
     typer.Option(
         "--tracking-uri",
         metavar="URI",
-        help="MLflow tracking server or database. Default: MLFLOW_TRACKING_URI, else mlflow.db in the storage folder.",
+        help="MLflow tracking server or database. Default: MLFLOW_TRACKING_URI, else mlflow.db beside the "
+        "storage folder.",
         show_default=False,
     ),
 ]

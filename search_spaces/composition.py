@@ -74,15 +74,6 @@ def is_active(study: StudyConfig, path: str, values: Mapping[str, Value]) -> boo
     return all(_condition_holds(study, key, allowed, values) for key, allowed in when.items())
 
 
-def active_values(study: StudyConfig, values: Mapping[str, Value]) -> dict[str, Value]:
-    """The subset of `values` whose parameters are active, in the order of `parameter_order`."""
-    active: dict[str, Value] = {}
-    for path in parameter_order(study):
-        if path in values and is_active(study, path, active):
-            active[path] = values[path]
-    return active
-
-
 def parameter_kind(path: str) -> Kind:
     """Type drawn by a range over the base field `path`: a float field gives floats even if `low` is written `1`.
 

@@ -52,3 +52,23 @@ def test_each_requirement_has_hashes_and_nothing_else_is_named(lock_text: str) -
     assert lines[0] == "--only-binary :all:"  # the code of a source package would run while it is installed
     for line in lines[1:]:
         assert re.fullmatch(r"[a-z0-9.-]+==[\w.+!]+(\s+--hash=sha256:[0-9a-f]{64})+", line.strip()), line[:80]
+
+
+_IMPORTED_AS = {"pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+
+
+def _files_of_dependencies() -> list[tuple[str, str]]:
+    """Each dependency with each path that its comment in pyproject.toml names."""
+    lines = re.findall(r'^    "([\w-]+)[^"]*",\s*# (.*)$', (_ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    return [(name, path) for name, comment in lines for path in re.findall(r"[\w./-]+/(?:[\w-]+\.py)?", comment)]
+
+
+@pytest.mark.parametrize(("name", "path"), _files_of_dependencies())
+def test_the_comment_on_a_dependency_names_what_needs_it(name: str, path: str) -> None:
+    named = _ROOT / path
+    files = [named] if named.is_file() else [*named.rglob("*.py")]
+    assert files, f"{path} does not exist"
+    if path.startswith(("cli/", "search_spaces/", "trainables/", "tuning/")):
+        module = _IMPORTED_AS.get(name, name)
+        pattern = re.compile(rf"^\s*(?:import|from) {module}\b", re.MULTILINE)
+        assert any(pattern.search(file.read_text()) for file in files), f"{path} does not import {module}"

@@ -74,10 +74,11 @@ def study_changes(begun: StudyConfig, now: StudyConfig) -> tuple[Change, ...]:
     return tuple(Change(path, before.get(path), after.get(path), _refusal(path, begun, now)) for path in differing)
 
 
-def going_on(begun: StudyConfig, now: StudyConfig, *, accept_changes: bool) -> StudyConfig:
+def going_on(folder: StudyFolder, begun: StudyConfig, now: StudyConfig, *, accept_changes: bool) -> StudyConfig:
     """The configuration with which a study that was `begun` goes on when its file is `now`.
 
     Args:
+        folder: of the study, for the command that goes on without the changes.
         begun: as the study's record has it.
         now: the file, with the same name.
         accept_changes: take over what leaves results comparable, a smaller budget too; else nothing but a larger one.
@@ -87,9 +88,9 @@ def going_on(begun: StudyConfig, now: StudyConfig, *, accept_changes: bool) -> S
     """
     changes = study_changes(begun, now)
     if any(change.refused for change in changes) or (changes and not accept_changes):
-        raise InputError(_explanation(begun.name, changes))
+        raise InputError(_explanation(folder, changes))
     if not accept_changes:
-        return _extended(begun, now)
+        return _with_larger_budgets(begun, now)
     training = begun.training.model_copy(update={"checkpoint_seconds": now.training.checkpoint_seconds})
     taken: dict[str, object] = {"search": now.search, "confirm": now.confirm, "resources": now.resources}
     # Where nothing is different the former spelling stays: it has the weights' files by their absolute paths.
@@ -97,7 +98,7 @@ def going_on(begun: StudyConfig, now: StudyConfig, *, accept_changes: bool) -> S
     return begun.model_copy(update={**taken, "training": training, "space": space})
 
 
-def _extended(begun: StudyConfig, now: StudyConfig) -> StudyConfig:
+def _with_larger_budgets(begun: StudyConfig, now: StudyConfig) -> StudyConfig:
     """The larger of the two budgets; where either has no time budget, the former one's."""
     former, new = begun.search, now.search
     update: dict[str, object] = {"trials": max(former.trials, new.trials)}
@@ -108,15 +109,15 @@ def _extended(begun: StudyConfig, now: StudyConfig) -> StudyConfig:
     return begun.model_copy(update={"search": former.model_copy(update=update)})
 
 
-def _explanation(name: str, changes: tuple[Change, ...]) -> str:
+def _explanation(folder: StudyFolder, changes: tuple[Change, ...]) -> str:
     listed = "\n".join(f"  {change}" for change in changes)
     if any(change.refused for change in changes):
         advice = "Its results would not be comparable: give the new settings another --name"
     else:
         advice = "Take the new settings over with --accept-changes, give them another --name"
     return (
-        f"study {name!r} was begun with other settings:\n{listed}\n"
-        f"{advice}, or go on with the former ones by `tune-cli resume {name}`"
+        f"study {folder.name!r} was begun with other settings:\n{listed}\n"
+        f"{advice}, or go on with the former ones by `{folder.command('resume')}`"
     )
 
 

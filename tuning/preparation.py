@@ -18,7 +18,7 @@ from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
 from tuning.storage.record import TrialRecord
 from tuning.tracking.preflight import check_reachable
-from tuning.tracking.state import resolve_tracking_uri
+from tuning.tracking.state import repeating, resolve_tracking_uri
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,10 @@ class StudyLocations:
     """None: `MLFLOW_TRACKING_URI`, else `mlflow.db` beside the storage."""
     address: str | None = None
     """A running Ray cluster; None: a private one on this machine."""
+
+    def folder(self, name: str) -> StudyFolder:
+        """Of the study `name`; the commands it suggests repeat these locations."""
+        return repeating(StudyFolder(self.storage, name), self.tracking_uri, self.address)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tuning.execution.runner import RunOutcome
 from tuning.execution.signals import stop_requests
 from tuning.preparation import StudyContext, StudyLocations, prepare, with_absolute_paths
 from tuning.selection.confirmation import recommended
-from tuning.selection.registration import register_champion
+from tuning.selection.registration import NotRegisteredError, register_champion
 from tuning.selection.study_data import require_unchanged
 from tuning.stage_runner import run_trials
 from tuning.storage.catalog import find_study, require_free_name
@@ -26,14 +26,12 @@ from tuning.storage.journal import StudyEnded, StudyOpened
 from tuning.storage.lock import study_lock
 from tuning.storage.logged_observer import LoggedObserver
 from tuning.storage.observer import Observer
-from tuning.storage.paths import StudyFolder
 from tuning.storage.record import StudyRecord
 from tuning.storage.recorder import Recorder
 from tuning.storage.study_state import read_record
 from tuning.storage.versions import PROGRAM_VERSION, require_known_version
 from tuning.storage.write_errors import writing
 from tuning.tracking.mirror import Mirror
-from tuning.tracking.mlflow_store import TrackingError
 from tuning.tracking.state import masked
 
 logger = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ def run_study(config: StudyConfig, locations: StudyLocations, observer: Observer
         StudyFailedError: no trial reached a result.
         StudyInterruptedError: a signal stopped it.
     """
-    folder = StudyFolder(locations.storage, config.name)
+    folder = locations.folder(config.name)
     require_free_name(locations.storage, config.name)
     prepared = prepare(with_absolute_paths(config), folder, locations, LoggedObserver(observer))
     make_folder(folder.path)
@@ -82,13 +80,14 @@ def resume_study(
             have changed, or the weights of a trial that is to be confirmed were deleted.
         StudyFailedError, StudyInterruptedError: as `run_study`.
     """
-    folder, observer = find_study(locations.storage, name), LoggedObserver(observer)
+    find_study(locations.storage, name)
+    folder, observer = locations.folder(name), LoggedObserver(observer)
     with study_lock(folder), driver_log(folder, _addresses(locations)):
         record = read_record(folder.journal)
         require_known_version(folder.name, record.version)
         for caveat in record.caveats:
             observer.warning(caveat)
-        config = _extended(changed or record.config, more_trials, more_seconds)
+        config = _with_more(changed or record.config, more_trials, more_seconds)
         if record.state == "finished" and _champion_is_registered(record) and config == record.config:
             observer.phase(f"study {name} is finished already: {record.reason}")
             return record
@@ -107,7 +106,7 @@ def _drive(study: StudyContext) -> StudyRecord:
         replace_file(study.folder.manifest, manifest, file_mode(study.folder.path))
     with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
         recorder.record(_opening(study))
-        with _mirrored(study):
+        with _mirrored(study) as mirror:
             try:
                 ended = run_trials(study, recorder, interrupt)
             except RecordError:  # leaves the study as if its driver had died here: nothing can be written
@@ -117,29 +116,22 @@ def _drive(study: StudyContext) -> StudyRecord:
                 raise
             if ended.interrupted:
                 recorder.record(StudyEnded(state="interrupted", reason=ended.reason))
-                raise StudyInterruptedError(f"interrupted; go on with `tune-cli resume {study.folder.reference}`")
-            return _conclude(study, recorder, ended)
+                raise StudyInterruptedError(f"interrupted; go on with `{study.folder.command('resume')}`")
+            return _conclude(study, recorder, mirror, ended)
 
 
-def _conclude(study: StudyContext, recorder: Recorder, ended: RunOutcome) -> StudyRecord:
+def _conclude(study: StudyContext, recorder: Recorder, mirror: Mirror, ended: RunOutcome) -> StudyRecord:
     """Say how the search ended and register its champion."""
     champion = recommended(recorder.study())
     if champion is None:
-        reason = f"no trial reached a result ({ended.reason}); `tune-cli results {study.folder.reference}` says why"
+        reason = f"no trial reached a result ({ended.reason}); `{study.folder.command('results')}` says why"
         recorder.record(StudyEnded(state="failed", reason=reason))
         raise StudyFailedError(reason)
     recorder.record(StudyEnded(state="finished", reason=ended.reason))
-    registered = recorder.study().champion_model
-    if registered is None or registered.number != champion.number:
-        study.observer.phase("registering the champion's model")
-        try:
-            recorder.record(
-                register_champion(study.folder, champion, study.images[champion.config.data], study.tracking_uri)
-            )
-        except TrackingError as error:
-            study.observer.warning(
-                f"the champion's model is not registered yet ({error}); run `tune-cli resume {study.folder.reference}`"
-            )
+    try:
+        register_champion(champion, study.images[champion.config.data], mirror, recorder, study.observer)
+    except NotRegisteredError as error:
+        study.observer.warning(str(error))
     return recorder.study()
 
 
@@ -152,15 +144,15 @@ def _champion_is_registered(record: StudyRecord) -> bool:
 
 
 @contextmanager
-def _mirrored(study: StudyContext) -> Iterator[None]:
+def _mirrored(study: StudyContext) -> Iterator[Mirror]:
     """Keep MLflow up to date in the background; what has not arrived at the end is left to `tune-cli sync`."""
     mirror = Mirror(study.folder, study.tracking_uri, study.observer.warning)
     mirror.start()
     try:
-        yield
+        yield mirror
     finally:
         if not mirror.close(_FINAL_SYNC_TIMEOUT_S):
-            study.observer.warning(f"MLflow has not heard everything yet; run `tune-cli sync {study.folder.reference}`")
+            study.observer.warning(f"MLflow has not heard everything yet; run `{study.folder.command('sync')}`")
 
 
 def _addresses(locations: StudyLocations) -> tuple[str, ...]:
@@ -192,7 +184,7 @@ def _opening(study: StudyContext) -> StudyOpened:
     )
 
 
-def _extended(config: StudyConfig, more_trials: int, more_seconds: float) -> StudyConfig:
+def _with_more(config: StudyConfig, more_trials: int, more_seconds: float) -> StudyConfig:
     """More trials are more of the last stage, where there are several."""
     search = config.search
     update: dict[str, object] = {"trials": search.trials + more_trials}

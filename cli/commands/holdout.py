@@ -18,9 +18,9 @@ def open_test(
     from cli.display.output import result_alone
     from cli.display.watch import watch
     from cli.studies import open_study
-    from tuning.tracking.state import resolve_tracking_uri
+    from tuning.tracking.state import repeating, resolve_tracking_uri
 
-    folder = open_study(storage, name).folder
+    folder = repeating(open_study(storage, name).folder, tracking_uri)
     uri = resolve_tracking_uri(tracking_uri, storage, folder)
     with result_alone(json) as show:
         from tuning.selection.holdout import test_champion
@@ -29,7 +29,7 @@ def open_test(
             report = test_champion(folder, observer)
         problem = bring_to_mlflow(folder, uri)
         if problem is not None:
-            say_aside(f"warning: {problem}; `tune-cli sync {name}` will bring it there")
+            say_aside(f"warning: {problem}; `{folder.command('sync')}` will bring it there")
         if json:
             show(report)
         else:

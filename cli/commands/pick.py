@@ -44,13 +44,13 @@ def pick(
     from cli.display.output import result_alone
     from cli.display.watch import watch
     from cli.studies import open_study
-    from tuning.tracking.state import resolve_tracking_uri
+    from tuning.tracking.state import repeating, resolve_tracking_uri
 
     parameters, macs = _positive("--max-parameters", max_parameters), _positive("--max-macs", max_macs)
     latency_s = _seconds(max_latency)
     if parameters is None and macs is None and latency_s is None:
         raise InputError("give at least one limit: --max-parameters 5e6, --max-macs 1e8 or --max-latency 10ms")
-    folder = open_study(storage, name).folder
+    folder = repeating(open_study(storage, name).folder, tracking_uri)
     uri = resolve_tracking_uri(tracking_uri, storage, folder)
     with result_alone(json) as show:
         from tuning.selection.pick import Limits, pick_champion
@@ -59,7 +59,7 @@ def pick(
             picked = pick_champion(folder, Limits(parameters, macs, latency_s), uri, observer)
         problem = bring_to_mlflow(folder, uri)
         if problem is not None:
-            say_aside(f"warning: {problem}; `tune-cli sync {folder.reference}` will bring it there")
+            say_aside(f"warning: {problem}; `{folder.command('sync')}` will bring it there")
         if json:
             show(picked)
         else:

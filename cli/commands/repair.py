@@ -36,7 +36,7 @@ def repair(
         say(f"nothing to repair: every line of {folder.journal} is as it was written")
         return
     say(f"repaired; the damaged journal is kept as {done.kept_as}")
-    say(f"go on with `tune-cli resume {folder.reference}`, or see `tune-cli results {folder.reference}`")
+    say(f"go on with `{folder.command('resume')}`, or see `{folder.command('results')}`")
 
 
 def _print(found: "Repair") -> None:

@@ -45,13 +45,14 @@ def run(
     from search_spaces.loading import load_study
     from tuning.storage.catalog import require_free_name
     from tuning.storage.paths import StudyFolder
+    from tuning.tracking.state import repeating
 
     if accept_changes and resume is None:
         raise InputError("--accept-changes is for a study that goes on: give --resume auto with it")
     given = {"name": name, "search.trials": trials, "search.time_budget": time_budget}
     overrides = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     config = load_study(file, overrides)
-    folder = StudyFolder(storage, config.name)
+    folder = repeating(StudyFolder(storage, config.name), tracking_uri, address)
     goes_on = resume == "auto" and folder.journal.exists()
     if goes_on:
         config = _going_on(folder, config, accept_changes)
@@ -70,7 +71,7 @@ def run(
                 resume_study(config.name, locations, observer, changed=config)
             else:
                 run_study(config, locations, observer)
-        print_summary(storage, config.name, show if json else None)
+        print_summary(folder, show if json else None)
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def _going_on(folder: "StudyFolder", config: "StudyConfig", accept_changes: bool
     from tuning.changes import going_on
 
     begun = open_study(folder.storage, folder.name).record.config
-    return going_on(begun, config, accept_changes=accept_changes)
+    return going_on(folder, begun, config, accept_changes=accept_changes)
 
 
 def resume(
@@ -109,9 +110,10 @@ def resume(
     from cli.display.summary import print_summary
     from cli.display.watch import watch
     from cli.studies import open_study
+    from tuning.tracking.state import repeating
 
     more_trials, more_seconds = _more_trials(trials), _more_seconds(time_budget)
-    folder = open_study(storage, name).folder
+    folder = repeating(open_study(storage, name).folder, tracking_uri, address)
     with result_alone(json) as show:
         with _shown(verbose, tracking_uri), watch(on_stderr=json, journal=folder.journal, plain=verbose) as observer:
             from tuning.preparation import StudyLocations
@@ -119,7 +121,7 @@ def resume(
 
             locations = StudyLocations(storage, tracking_uri, address)
             resume_study(name, locations, observer, more_trials=more_trials, more_seconds=more_seconds)
-        print_summary(storage, name, show if json else None)
+        print_summary(folder, show if json else None)
 
 
 def _more_trials(text: str | None) -> int:

@@ -1,7 +1,6 @@
 """`status` and `stop`: what a study's driver does, from another terminal."""
 
 import os
-import shlex
 import signal
 import socket
 import time
@@ -50,7 +49,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     from tuning.storage.lock import holds_lock, lock_owner
 
     folder = find_study(storage, name)
-    go_on = f"`tune-cli resume {folder.reference}`"
+    go_on = f"`{folder.command('resume')}`"
     driver = lock_owner(folder)
     if driver is None or not driver.alive:
         say(f"nothing to stop: no driver works on study {name}")
@@ -63,7 +62,7 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     if driver.host != socket.gethostname():
         raise InputError(
             f"the driver of study {name!r} is process {driver.pid} on {driver.host}; "
-            f"run `tune-cli stop {name}` there, or `kill {driver.pid}`"
+            f"run `{folder.command('stop')}` there, or `kill {driver.pid}`"
         )
     if not holds_lock(folder, driver.pid):
         raise InputError(
@@ -118,7 +117,7 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
 def _mirror_lines(study: "OpenedStudy") -> list[str]:
     """What MLflow lacks and why. A living driver that is a few events ahead is no news."""
     from cli.display import formatting
-    from tuning.tracking.state import events_waiting, read_problem, read_state
+    from tuning.tracking.state import events_waiting, read_problem, read_state, repeating
 
     problem, lines = read_problem(study.folder), []
     if problem is not None:
@@ -127,15 +126,14 @@ def _mirror_lines(study: "OpenedStudy") -> list[str]:
         lines.append(f"MLflow at {problem.tracking_uri} has taken nothing since {since}, {ago} ago: {problem.problem}")
     waiting = events_waiting(study.folder, read_state(study.folder))
     if waiting and not (study.driver is not None and study.driver.alive):
-        sync = f"tune-cli sync {study.folder.reference}"
-        if problem is not None and "***" not in problem.tracking_uri:
-            sync += f" --tracking-uri {shlex.quote(problem.tracking_uri)}"
+        given = None if problem is None or "***" in problem.tracking_uri else problem.tracking_uri
+        sync = repeating(study.folder, given).command("sync")
         lines.append(f"{waiting} events are not in MLflow; `{sync}` writes them")
     return lines
 
 
 def _state(study: "OpenedStudy", storage: Path) -> str:
-    go_on = f"go on with `tune-cli resume {study.folder.reference}`"
+    go_on = f"go on with `{study.folder.command('resume')}`"
     if study.driver is not None and study.driver.alive:
         return f"running ({_driver(study.driver)})"
     if study.driver_died:

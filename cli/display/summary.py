@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from pydantic import BaseModel, Field
 
@@ -18,22 +17,22 @@ _LARGEST_MANIFEST = 2**30
 """Bytes: room for ten million images by name."""
 
 
-def print_summary(storage: Path, name: str, print_json: Callable[[BaseModel], None] | None) -> None:
+def print_summary(folder: StudyFolder, print_json: Callable[[BaseModel], None] | None) -> None:
     """Print the study's results with `print_json`, or a few lines for a person."""
-    study = open_study(storage, name)
+    study = open_study(folder.storage, folder.name)
     results = study_results(study.record, read_run_ids(study.folder))
     if print_json is not None:
         print_json(results)
         return
     say()
-    say(f"study {name} {results.state}: {results.reason}")
+    say(f"study {folder.name} {results.state}: {results.reason}")
     took = formatting.duration(study.record.search_seconds)
     say(f"{len(results.trials)} trials in {took}: {formatting.counts(results.counts())}")
     for line in (*caveat_lines(results), *champion_lines(results, study.folder)):
         say(line)
     if study.record.champion_model is not None:
         say(f"model: {study.record.champion_model.model_uri}")
-    for line in _next_steps(study.folder):
+    for line in _next_steps(folder):
         say(line)
 
 
@@ -113,9 +112,9 @@ def _of_images(folder: StudyFolder, accuracy: float) -> str:
 
 def _next_steps(folder: StudyFolder) -> list[str]:
     steps = {
-        f"tune-cli results {folder.reference}": "every trial",
-        f"tune-cli ui{folder.storage_option}": "compare them in the browser",
-        f"tune-cli test {folder.reference}": "the champion's accuracy on images that no trial has seen",
+        folder.command("results"): "every trial",
+        folder.command("ui"): "compare them in the browser",
+        folder.command("test"): "the champion's accuracy on images that no trial has seen",
     }
     width = max(map(len, steps))
     return ["", "next:", *(f"  {command:<{width}}  {purpose}" for command, purpose in steps.items())]

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search_spaces.composition import (
-    active_values,
     compose,
     composition_problems,
     condition_cycle,
@@ -17,6 +16,7 @@ from search_spaces.composition import (
 from search_spaces.fields import field_paths, has_variants, owners, variants
 from search_spaces.schema import Parameter, StudyConfig
 from search_spaces.space_checks import check_space
+from tests.search_spaces.active import active_values
 from trainables.config import DataConfig, TrialConfig
 from trainables.config.models import CnnConfig, ConvNetConfig
 from trainables.config.optimizer import AdamConfig, SgdConfig
@@ -166,19 +166,6 @@ def test_a_condition_on_a_base_field_is_constant():
     assert not is_active(make_study(space, model={"name": "softmax_regression"}), "model.dropout", {})
 
 
-def test_inactive_values_are_left_out_all_the_way_down():
-    study = make_study(
-        {
-            "optimizer.nesterov": {"choices": [True, False], "when": {"optimizer.momentum": [0.5]}},
-            "optimizer.momentum": {"choices": [0.5, 0.9], "when": {"optimizer.name": "sgd"}},
-            "optimizer.name": {"choices": ["sgd", "adam"]},
-        }
-    )
-    everything = {"optimizer.nesterov": True, "optimizer.momentum": 0.5, "optimizer.name": "adam"}
-    assert active_values(study, everything) == {"optimizer.name": "adam"}
-    assert active_values(study, everything | {"optimizer.name": "sgd"}) == everything | {"optimizer.name": "sgd"}
-
-
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
@@ -280,11 +267,3 @@ def test_random_spaces_pass_the_checks_and_compose_to_what_was_drawn(space, data
         section, _, field = path.partition(".")
         assert trial[section][field] == value
     assert TrialConfig.model_validate(trial) == compose(study, values)
-
-
-@given(space=spaces(), data=st.data())
-def test_values_of_parameters_that_do_not_exist_make_no_difference(space, data):
-    study = make_study(space)
-    everything, other = _draw_values(data.draw, study), _draw_values(data.draw, study)
-    active = active_values(study, everything)
-    assert active_values(study, other | active) == active

@@ -10,9 +10,10 @@ import pytest
 from optuna.samplers import RandomSampler
 
 import search_spaces
-from search_spaces.composition import active_values, compose
+from search_spaces.composition import compose
 from search_spaces.loading import load_study
 from search_spaces.schema import Parameter, StudyConfig, Value
+from tests.search_spaces.active import active_values
 from trainables.config import DataConfig
 from trainables.data.sources import image_format
 from trainables.data.training_data import TrainingData, prepare_training_data

@@ -14,8 +14,8 @@ import pytest
 import trainables
 from trainables import trainable
 from trainables.config import DataConfig, TrialConfig
+from trainables.config.canonical import digest
 from trainables.data.cache import open_training_entry
-from trainables.data.dataset_split import digest
 from trainables.data.training_data import open_training_data
 from trainables.software import Software, WorkerReport, _code, own_report, own_software
 from trainables.trainable import Job, TrialTrainable

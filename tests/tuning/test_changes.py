@@ -19,7 +19,7 @@ def _study(**changes: object) -> StudyConfig:
 
 
 def _resumed(begun: StudyConfig, now: StudyConfig, *, accept_changes: bool = False) -> StudyConfig:
-    return going_on(begun, now, accept_changes=accept_changes)
+    return going_on(StudyFolder(Path("my studies"), begun.name), begun, now, accept_changes=accept_changes)
 
 
 def test_an_unchanged_study_and_an_extended_one_show_no_change() -> None:
@@ -108,7 +108,9 @@ def test_what_leaves_results_comparable_is_taken_over_when_asked_to(path: str) -
 @pytest.mark.parametrize("accept_changes", [False, True])
 def test_what_would_make_results_incomparable_is_refused(path: str, accept_changes: bool) -> None:
     now = _study(**_REFUSED[path])
-    with pytest.raises(InputError, match=rf"(?s){path}: was .*refused: .*another --name.*resume s`") as refusal:
+    with pytest.raises(
+        InputError, match=rf"(?s){path}: was .*refused: .*another --name.*resume s --storage 'my studies'`"
+    ) as refusal:
         _resumed(_study(), now, accept_changes=accept_changes)
     assert "--accept-changes" not in str(refusal.value)
 

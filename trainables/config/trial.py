@@ -1,17 +1,17 @@
 """One trial's full configuration and its hash."""
 
-import hashlib
-import json
+from typing import Any
 
 from trainables.config.augmentation import AugmentationConfig
 from trainables.config.base import Config
+from trainables.config.canonical import digest
 from trainables.config.data import DataConfig
 from trainables.config.models import CnnConfig, ModelConfig
 from trainables.config.optimizer import AdamWConfig, OptimizerConfig
 from trainables.config.schedule import ConstantConfig, ScheduleConfig
 from trainables.config.training import TrainingConfig
 
-_NOT_IN_HASH = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"checkpoint_seconds"}}
+_NOT_LEARNED = {"data": {"cache_dir", "root", "max_unreadable"}, "training": {"checkpoint_seconds"}}
 """Fields that do not affect what a trial learns."""
 
 
@@ -35,6 +35,8 @@ class TrialConfig(TrialSections):
         Inactive parameters cannot differ because the typed variants do not have them. Numbers are normalized by their
         field's type (`1` and `1.0` are equal in a float field).
         """
-        content = self.model_dump(mode="json", exclude=_NOT_IN_HASH)
-        text = json.dumps({"trial": content, "data": data_fingerprint}, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest({"trial": self.learned(), "data": data_fingerprint})
+
+    def learned(self) -> dict[str, dict[str, Any]]:
+        """By section, every field that decides what is learned, as JSON values."""
+        return self.model_dump(mode="json", exclude=_NOT_LEARNED)

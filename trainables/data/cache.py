@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
+from trainables.config.canonical import digest
 from trainables.config.references import secrets_hidden
 from trainables.data.cache_folder import DamagedEntryError, cache_directory, check_once, load_or_discard, open_entry
-from trainables.data.dataset_split import DatasetSplit, digest
+from trainables.data.dataset_split import DatasetSplit
 from trainables.data.decoding import ImageFormat, UnreadableFile
 from trainables.data.sources import image_format, open_sealed_part, open_training_part
 from trainables.errors import DataError

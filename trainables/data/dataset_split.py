@@ -1,7 +1,5 @@
 """Parts of a data set for the cache to decode: files of a folder, or arrays of a packaged set."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from trainables.config.canonical import digest
 from trainables.data.decoding import ImageFormat, UnreadableFile, fit_image
 from trainables.data.decoding_processes import decode_in_processes
 
@@ -130,9 +129,3 @@ class ArrayPart:
             rows = slice(start, start + _IMAGES_AT_ONCE)
             images = np.stack([fit_image(Image.fromarray(pixels), image_format) for pixels in arrays.images[rows]])
             yield DecodedBatch(arrays.names[rows], arrays.labels[rows], images)
-
-
-def digest(content: object) -> str:
-    """SHA-256 hex digest of JSON-serializable content; file names may have any encoding."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
-from trainables.data.dataset_split import digest
+from trainables.config.canonical import digest
 from trainables.data.sources import open_sealed_part
 from trainables.data.training_data import TrainingData
 

@@ -11,8 +11,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig
+from trainables.config.canonical import digest
 from trainables.config.references import expanded_path
-from trainables.data.dataset_split import ArrayPart, Arrays, digest
+from trainables.data.dataset_split import ArrayPart, Arrays
 from trainables.data.splits import stratified_split
 from trainables.errors import DataError
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.config import DataConfig
+from trainables.config.canonical import digest
 from trainables.data.cache import CacheEntry, Progress, open_sealed_entry, open_training_entry
-from trainables.data.dataset_split import digest
 from trainables.data.decoding import UnreadableFile
 from trainables.data.splits import Indices, stratified_split
 from trainables.errors import DataError

@@ -26,11 +26,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.config import AugmentationConfig, TrialConfig
+from trainables.config.canonical import digest
 from trainables.config.models import BackboneConfig
 from trainables.config.references import secrets_hidden
 from trainables.data.batches import iterate_batches
 from trainables.data.cache_folder import DamagedEntryError, cache_directory, check_once, open_entry
-from trainables.data.dataset_split import digest
 from trainables.data.training_data import TrainingData
 from trainables.data.transforms.augmenter import Augmenter
 from trainables.data.transforms.geometric import to_unit

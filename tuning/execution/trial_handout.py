@@ -292,5 +292,5 @@ def _unfit_workers(folder: StudyFolder, problems: Iterable[str]) -> str:
     return (
         f"no worker has the code and versions of the driver ({'; '.join(sorted(set(problems)))}). Install the same "
         f"version of this program and of its libraries on every node, start the workers there again, then run "
-        f"`tune-cli resume {folder.reference}`"
+        f"`{folder.command('resume')}`"
     )

@@ -11,13 +11,14 @@ import numpy as np
 from search_spaces.composition import compose
 from search_spaces.schema import StudyConfig
 from trainables.config import TrialConfig
+from trainables.config.canonical import canonical_json
 from trainables.errors import InfeasibleError
 from tuning.search.budget import Budget
 from tuning.search.grid import Grid
 from tuning.search.proposer import Proposal
 from tuning.search.searchers import Draw, make_searcher
 from tuning.search.space import Space
-from tuning.storage.journal import TrialFinished, TrialProposed, TrialState, canonical_json
+from tuning.storage.journal import TrialFinished, TrialProposed, TrialState
 from tuning.storage.record import TrialRecord
 
 _RANDOM_DRAWS = 200
@@ -254,5 +255,5 @@ def _nothing_feasible(reasons: Sequence[str]) -> str:
     reason, count = Counter(reasons).most_common(1)[0]
     return (
         f"the last {len(reasons)} configurations proposed are all impossible; {count} of them because: {reason}. "
-        "Narrow the space so that more of it can be built; `tune-cli plan` shows what share can."
+        "Narrow the space so that more of it can be built; `tune-cli plan FILE` shows what share can."
     )

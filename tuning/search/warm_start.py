@@ -64,11 +64,10 @@ def _differences(study: StudyConfig, space: Space, trial: TrialRecord) -> dict[s
 
 def _fields(config: TrialConfig) -> dict[str, Any]:
     """Everything that a trial learns from, by path; its seed aside."""
-    content = config.model_dump(mode="json", exclude={"data": {"cache_dir", "root", "max_unreadable"}})
-    fields = {f"{section}.{field}": value for section, part in content.items() for field, value in part.items()}
-    return {
-        path: value for path, value in fields.items() if path not in ("training.seed", "training.checkpoint_seconds")
+    fields = {
+        f"{section}.{field}": value for section, part in config.learned().items() for field, value in part.items()
     }
+    return {path: value for path, value in fields.items() if path != "training.seed"}
 
 
 def _why_none(study: StudyConfig, name: str, finished: list[TrialRecord]) -> str:

@@ -50,12 +50,6 @@ class Confirmation:
         """The best mean."""
         return self.candidates[0]
 
-    @property
-    def ties(self) -> tuple[Confirmed, ...]:
-        """Trials that may be as good as the champion, smallest model first."""
-        tied = [candidate for candidate in self.candidates[1:] if candidate.is_tied]
-        return tuple(sorted(tied, key=lambda one: (one.trial.size.get("parameters", 0), one.trial.number)))
-
 
 class Confirming:
     """Proposes the retrainings to whoever runs a `Search`; unfinished ones of an earlier driver are its to continue."""

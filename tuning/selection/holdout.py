@@ -52,7 +52,7 @@ def test_champion(folder: StudyFolder, observer: Observer) -> TestReport:
         champion = recommended(record)
         if champion is None:
             raise InputError(f"study {folder.name!r} has no champion yet: no trial has reached a result")
-        _warn(record, observer)
+        _warn(folder, record, observer)
         report = _evaluate(folder, record, champion, observer)
         journal = Journal(folder.journal)
         try:
@@ -65,12 +65,12 @@ def test_champion(folder: StudyFolder, observer: Observer) -> TestReport:
 test_champion.__test__ = False  # type: ignore[attr-defined]  # read by pytest
 
 
-def _warn(record: StudyRecord, observer: Observer) -> None:
+def _warn(folder: StudyFolder, record: StudyRecord, observer: Observer) -> None:
     for caveat in record.caveats:
         observer.warning(caveat)
     if record.state != "finished":
         observer.warning(
-            f"the study is {record.state}, not finished: `tune-cli resume {record.config.name}` may find another "
+            f"the study is {record.state}, not finished: `{folder.command('resume')}` may find another "
             "champion, and testing that one will be a second opening"
         )
     if record.tests:

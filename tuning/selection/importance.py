@@ -18,8 +18,8 @@ from scipy.stats import spearmanr
 
 from search_spaces.schema import Value
 from trainables.config.base import Config
+from trainables.config.canonical import canonical_json
 from tuning.search.space import Space
-from tuning.storage.journal import canonical_json
 from tuning.storage.record import StudyRecord, TrialRecord
 
 MIN_TRIALS = 10

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trainables.config.base import Config
 from trainables.data.training_data import TrainingData
-from trainables.errors import InputError, StudyFailedError
+from trainables.errors import InputError
 from trainables.training.checkpoint import has_best
 from tuning.selection.latency import measure_latency
 from tuning.selection.pareto import Size, trade_offs
@@ -18,7 +18,7 @@ from tuning.storage.paths import StudyFolder
 from tuning.storage.record import StudyRecord, TrialRecord
 from tuning.storage.recorder import Recorder
 from tuning.storage.study_state import read_record
-from tuning.tracking.mlflow_store import TrackingError
+from tuning.tracking.mirror import Mirror
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def pick_champion(folder: StudyFolder, limits: Limits, tracking_uri: str, observ
     Raises:
         InputError: a driver works on the study, no trial is within the limits, or none of those has its weights;
             or the images have changed since the study began.
-        StudyFailedError: it is picked, but MLflow did not take its model; picking it again finishes that.
+        NotRegisteredError: it is picked, but MLflow did not take its model; picking it again or `resume` finishes that.
     """
     with study_lock(folder):
         record = read_record(folder.journal)
@@ -187,16 +187,4 @@ def _make_champion(
     """Write the pick down, then register the model unless it is; its address in the registry."""
     with Recorder(folder, observer) as recorder:
         recorder.record(ChampionPicked(number=trial.number, reason=str(limits)))
-        registered = recorder.study().champion_model
-        if registered is not None and registered.number == trial.number:
-            return registered.model_uri
-        observer.phase("registering the champion's model")
-        try:
-            logged = register_champion(folder, trial, data, tracking_uri)
-        except TrackingError as error:
-            raise StudyFailedError(
-                f"trial {trial.number} is picked, but its model is not registered yet ({error}); give the same command "
-                "again when MLflow answers"
-            ) from error
-        recorder.record(logged)
-        return logged.model_uri
+        return register_champion(trial, data, Mirror(folder, tracking_uri), recorder, observer)

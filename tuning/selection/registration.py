@@ -1,20 +1,28 @@
-"""The champion's model: rebuilt from its best checkpoint and handed to the registry."""
+"""How a trial becomes champion: its model is rebuilt from its best checkpoint, registered, and written down."""
 
 import numpy as np
 import torch
 
 from trainables.config import TrialConfig
 from trainables.data.training_data import TrainingData
-from trainables.errors import InputError
+from trainables.errors import InputError, StudyFailedError
 from trainables.models.classifier import Classifier
 from trainables.training.checkpoint import load_best
 from trainables.training.loop import build_classifier
 from tuning.storage.journal import ChampionLogged
+from tuning.storage.observer import Observer
 from tuning.storage.paths import StudyFolder
 from tuning.storage.record import TrialRecord
+from tuning.storage.recorder import Recorder
+from tuning.tracking.mirror import Mirror
+from tuning.tracking.mlflow_store import TrackingError
 from tuning.tracking.registry import log_champion
 
 _EXAMPLE_IMAGES = 2
+
+
+class NotRegisteredError(StudyFailedError):
+    """MLflow did not take the champion's model. The trial is champion all the same; `resume` registers it later."""
 
 
 def load_classifier(folder: StudyFolder, number: int, config: TrialConfig, data: TrainingData) -> Classifier:
@@ -34,12 +42,39 @@ def load_classifier(folder: StudyFolder, number: int, config: TrialConfig, data:
     return classifier.eval()
 
 
-def register_champion(folder: StudyFolder, trial: TrialRecord, data: TrainingData, tracking_uri: str) -> ChampionLogged:
-    """Log the trial's model with signature and input example, register it, give it the alias `champion`."""
-    classifier = load_classifier(folder, trial.number, trial.config, data)
-    example = _example(data)
-    uri = log_champion(folder, tracking_uri, trial.number, classifier, example)
-    return ChampionLogged(number=trial.number, model_uri=uri)
+def register_champion(
+    trial: TrialRecord, data: TrainingData, mirror: Mirror, recorder: Recorder, observer: Observer
+) -> str:
+    """Register the trial's model with the alias `champion` and write `ChampionLogged`, unless both are done.
+
+    Args:
+        trial: the champion.
+        data: the images it was trained on.
+        mirror: of the study; may be running.
+        recorder: of the study.
+        observer: told that it begins.
+
+    Returns:
+        `models:/NAME/VERSION`.
+
+    Raises:
+        InputError: as `load_classifier`.
+        NotRegisteredError: MLflow did not take it.
+    """
+    registered = recorder.study().champion_model
+    if registered is not None and registered.number == trial.number:
+        return registered.model_uri
+    observer.phase("registering the champion's model")
+    classifier = load_classifier(mirror.folder, trial.number, trial.config, data)
+    try:
+        model_uri = log_champion(mirror, trial.number, trial.params, classifier, _example(data))
+    except TrackingError as error:
+        raise NotRegisteredError(
+            f"trial {trial.number} is the champion, but its model is not registered yet ({error}); run "
+            f"`{mirror.folder.command('resume')}` when MLflow answers"
+        ) from error
+    recorder.record(ChampionLogged(number=trial.number, model_uri=model_uri))
+    return model_uri
 
 
 def _example(data: TrainingData) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.errors import InputError
 from tuning.storage.own_files import refuse_links
-from tuning.storage.paths import StudyFolder
+from tuning.storage.paths import StudyFolder, command_line
 
 
 def study_names(storage: Path) -> list[str]:
@@ -30,7 +30,7 @@ def find_study(storage: Path, name: str) -> StudyFolder:
         return folder
     if name not in ("", ".", "..") and folder.path.exists():
         raise InputError(f"{folder.path} is not a study of this program: it holds no {folder.journal.name}")
-    raise InputError(f"no study {name!r} in {storage}; {_instead(name, names)}")
+    raise InputError(f"no study {name!r} in {storage}; {_instead(name, names, storage)}")
 
 
 def require_free_name(storage: Path, name: str) -> None:
@@ -44,8 +44,8 @@ def require_free_name(storage: Path, name: str) -> None:
     refuse_links(folder)
     if folder.journal.exists():
         raise InputError(
-            f"the name {name!r} is already in use in {storage}; go on with that study by `tune-cli resume {name}`, or "
-            "give this one another name with --name"
+            f"the name {name!r} is already in use in {storage}; go on with that study by "
+            f"`{folder.command('resume')}`, or give this one another name with --name"
         )
     if folder.path.exists():
         raise InputError(f"{folder.path} exists and is not a study; remove it, or give another name with --name")
@@ -59,9 +59,10 @@ def _require_writable(storage: Path) -> None:
         raise InputError(f"--storage {storage}: {nearest} cannot be written to")
 
 
-def _instead(name: str, names: list[str]) -> str:
+def _instead(name: str, names: list[str], storage: Path) -> str:
     if not names:
-        return "there is none yet: start one with `tune-cli run FILE`, or name the folder of your studies by --storage"
+        start = command_line("run", "FILE", storage=storage)
+        return f"there is none yet: start one with `{start}`, or name the folder of your studies by --storage"
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     if near:
         return f"did you mean {' or '.join(near)}?"

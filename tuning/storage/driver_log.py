@@ -55,7 +55,7 @@ def driver_log(folder: StudyFolder, addresses: Collection[str] = ()) -> Iterator
             problem = without_secrets(f"{type(error).__name__}: {error}".partition("\n")[0][:300], addresses)
             raise StudyFailedError(
                 f"an error that this program does not foresee ended the driver ({problem}); its traceback is in "
-                f"{folder.log}. What was recorded is safe: `tune-cli resume {folder.reference}` goes on from there"
+                f"{folder.log}. What was recorded is safe: `{folder.command('resume')}` goes on from there"
             ) from error
         except BaseException as error:  # a second signal
             logger.error("ended at once by %s", type(error).__name__)

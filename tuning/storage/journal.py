@@ -6,7 +6,6 @@ dropped when the journal is next opened for writing.
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -321,8 +320,3 @@ def _write_whole(file: RawIOBase, content: bytes) -> None:
     written = 0
     while written < len(content):
         written += file.write(content[written:]) or 0
-
-
-def canonical_json(value: object) -> str:
-    """One spelling for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))

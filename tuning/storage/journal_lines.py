@@ -175,10 +175,10 @@ def _is_whole(text: bytes, position: Position, path: Path) -> bool:
 
 def damaged(path: Path, line: int, problem: str) -> JournalError:
     """The error for a line, counted from 0."""
-    study = StudyFolder(path.parent.parent, path.parent.name).reference
+    repair = StudyFolder(path.parent.parent, path.parent.name).command("repair")
     return JournalError(
         f"{path}:{line + 1}: this line is damaged: {problem}. Nothing after it is believed. Put the file back from a "
-        f"backup, or see what `tune-cli repair {study}` can save"
+        f"backup, or see what `{repair}` can save"
     )
 
 

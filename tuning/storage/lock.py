@@ -116,5 +116,5 @@ def _taken(folder: StudyFolder) -> str:
     who = f"process {driver.pid} on {driver.host}" if driver and driver.pid else "another process"
     return (
         f"study {folder.name!r} is being worked on by {who}; wait for it, watch it with "
-        f"`tune-cli status {folder.reference}`, or end it with `tune-cli stop {folder.reference}`"
+        f"`{folder.command('status')}`, or end it with `{folder.command('stop')}`"
     )

@@ -2,6 +2,7 @@
 
 import logging
 
+from trainables.config.canonical import canonical_json
 from tuning.storage.journal import (
     ChampionLogged,
     ChampionPicked,
@@ -11,7 +12,6 @@ from tuning.storage.journal import (
     TrialFinished,
     TrialProposed,
     TrialStarted,
-    canonical_json,
 )
 from tuning.storage.observer import Observer
 

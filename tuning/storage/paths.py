@@ -1,12 +1,23 @@
 """Where a study keeps what: `STORAGE/NAME/`."""
 
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DEFAULT_STORAGE = Path("studies")
 REGISTERED = ".registered"
 """Folder beside the studies for weights that were fetched from MLflow's registry."""
+
+_TAKE_TRACKING_URI = {"resume", "pick", "test", "sync", "ui"}
+_TAKE_ADDRESS = {"resume"}
+_TAKE_NO_NAME = {"ui"}
+
+
+def command_line(verb: str, *arguments: str, storage: Path = DEFAULT_STORAGE) -> str:
+    """A `tune-cli` command to paste into a shell, with `--storage` unless it is the default one."""
+    option = [] if storage == DEFAULT_STORAGE else ["--storage", str(storage)]
+    return shlex.join(["tune-cli", verb, *arguments, *option])
 
 
 @dataclass(frozen=True)
@@ -16,21 +27,24 @@ class StudyFolder:
     storage: Path
     """Folder of all studies."""
     name: str
+    tracking_uri: str | None = field(default=None, compare=False)
+    """As the user gave it, to be repeated in commands; None also where it holds a password."""
+    address: str | None = field(default=None, compare=False)
+    """Of the Ray cluster, as the user gave it, to be repeated in commands."""
 
     @property
     def path(self) -> Path:
         """The study's own folder."""
         return self.storage / self.name
 
-    @property
-    def storage_option(self) -> str:
-        """What a command needs to find the same storage: nothing for the default one."""
-        return "" if self.storage == DEFAULT_STORAGE else f" --storage {self.storage}"
-
-    @property
-    def reference(self) -> str:
-        """How to name the study in a command."""
-        return f"{self.name}{self.storage_option}"
+    def command(self, verb: str) -> str:
+        """`tune-cli VERB` for this study, to paste into a shell: with the options that it was given and VERB takes."""
+        arguments = [] if verb in _TAKE_NO_NAME else [self.name]
+        if self.tracking_uri is not None and verb in _TAKE_TRACKING_URI:
+            arguments += ["--tracking-uri", self.tracking_uri]
+        if self.address is not None and verb in _TAKE_ADDRESS:
+            arguments += ["--address", self.address]
+        return command_line(verb, *arguments, storage=self.storage)
 
     @property
     def journal(self) -> Path:

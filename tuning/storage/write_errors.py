@@ -24,5 +24,5 @@ def unwritable(folder: StudyFolder, problem: str) -> str:
     """Say that a study stops because its files cannot be written."""
     return (
         f"the files of study {folder.name!r} in {folder.path} cannot be written ({problem}). All that was recorded is "
-        f"safe: see to it that there is room and permission, then go on with `tune-cli resume {folder.reference}`"
+        f"safe: see to it that there is room and permission, then go on with `{folder.command('resume')}`"
     )

@@ -45,8 +45,10 @@ class Mirror:
 
     def __init__(self, folder: StudyFolder, tracking_uri: str, warn: Callable[[str], None] | None = None) -> None:
         """Nothing is contacted yet. `warn` tells the user when MLflow has failed for a while, and when it is back."""
-        self._folder = folder
-        self._uri = tracking_uri
+        self.folder = folder
+        self.tracking_uri = tracking_uri
+        # A FileLock keeps out other objects and processes, but lets in every thread that uses the same object.
+        self._turn = threading.Lock()
         self._lock = FileLock(folder.tracking.with_suffix(".lock"), thread_local=False)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -75,33 +77,37 @@ class Mirror:
         return health.events_waiting == 0 and not health.problem
 
     def bring_up_to_date(self) -> None:
-        """Write all that is in the journal to MLflow, now.
+        """Write all that is in the journal to MLflow, now. May be called while the mirror runs.
 
         Raises:
             TrackingError: MLflow did not take it all; what is missing waits in the journal.
         """
+        if not self._turn.acquire(timeout=_LOCK_SECONDS):
+            raise TrackingError("this study is being written to MLflow at this moment, and that takes long")
         try:
             with self._lock.acquire(timeout=_LOCK_SECONDS):
                 self._catch_up()
-                write_problem(self._folder, None)
+                write_problem(self.folder, None)
         except Timeout as error:
             raise TrackingError("another process is writing this study to MLflow at this moment") from error
+        finally:
+            self._turn.release()
 
     def health(self) -> Health:
         """How things stand; reads two small files."""
-        state = read_state(self._folder)
-        if state is not None and state.tracking_uri != masked(self._uri):
+        state = read_state(self.folder)
+        if state is not None and state.tracking_uri != masked(self.tracking_uri):
             state = None
-        waiting = events_waiting(self._folder, state)
+        waiting = events_waiting(self.folder, state)
         return Health(waiting, self._failing_since, self._problem, tuple(self._left_out))
 
     def _catch_up(self) -> None:
-        if not self._folder.journal.exists() or self._folder.journal.stat().st_size == 0:
+        if not self.folder.journal.exists() or self.folder.journal.stat().st_size == 0:
             return
         session, self._session = self._session, None
         # Connect anew after a failure (nobody knows what MLflow carried out) and after another process has written.
         if session is None or not session.is_current():
-            session = Session.connect(self._folder, Store(self._uri), self._uri)
+            session = Session.connect(self.folder, Store(self.tracking_uri), self.tracking_uri)
         left_out = session.catch_up()
         for refused in left_out:
             logger.warning("MLflow refused for good: %s", refused)
@@ -132,15 +138,15 @@ class Mirror:
         return True
 
     def _failed(self, problem: str) -> None:
-        now, uri = time.time(), masked(self._uri)
+        now, uri = time.time(), masked(self.tracking_uri)
         since = self._failing_since = self._failing_since or now
         self._problem = problem
         logger.warning("MLflow at %s takes nothing, for %.0f s now: %s", uri, now - since, problem)
         try:
             content = MirrorProblem(tracking_uri=uri, failing_since=since, problem=problem[:_LONGEST_PROBLEM])
-            write_problem(self._folder, content)
+            write_problem(self.folder, content)
         except OSError as error:  # `status` will know less; the mirror tries on
-            logger.warning("%s cannot be written: %s", self._folder.mirror_problem, error)
+            logger.warning("%s cannot be written: %s", self.folder.mirror_problem, error)
         if now - since >= _PATIENCE_SECONDS and not self._is_told:
             self._is_told = True
             self._tell(
@@ -152,10 +158,10 @@ class Mirror:
         if self._failing_since is None:
             return
         since, self._problem, self._failing_since = self._failing_since, "", None
-        logger.info("MLflow at %s works again, after %.0f s", masked(self._uri), time.time() - since)
+        logger.info("MLflow at %s works again, after %.0f s", masked(self.tracking_uri), time.time() - since)
         if self._is_told:
             self._is_told = False
-            self._tell(f"MLflow at {masked(self._uri)} works again, after {time.time() - since:.0f} s")
+            self._tell(f"MLflow at {masked(self.tracking_uri)} works again, after {time.time() - since:.0f} s")
 
     def _tell(self, text: str) -> None:
         if self._warn is not None:

@@ -3,7 +3,9 @@
 import copy
 import re
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables.errors import InputError
-from tuning.storage.journal import ChampionLogged, Event, TrialProposed, read_events
-from tuning.storage.paths import StudyFolder
 from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import RegisteredModel, Store, TrackingError, save_model
 from tuning.tracking.state import TrackingState, masked, read_state
@@ -24,17 +24,16 @@ _MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<ver
 
 
 def log_champion(
-    folder: StudyFolder, tracking_uri: str, number: int, module: nn.Module, example: NDArray[np.float32]
+    mirror: Mirror, number: int, params: Mapping[str, Any], module: nn.Module, example: NDArray[np.float32]
 ) -> str:
     """Log trial `number`'s model under its run and register it as the study's name with the alias `champion`.
 
-    Doing it again, also after a crash halfway, finishes what is missing and adds nothing twice. The caller writes
-    `ChampionLogged` to the journal; while that event is the last of its kind, the model is not even built again.
+    Doing it again, also after a crash halfway, finishes what is missing and adds nothing twice.
 
     Args:
-        folder: the study.
-        tracking_uri: address of MLflow.
+        mirror: of the study; may be running.
         number: the trial.
+        params: what was drawn for it.
         module: takes images N x C x H x W, float32 in [0, 1], and gives N x classes scores. Left as it is.
         example: such images; the first becomes the model's input example.
 
@@ -44,18 +43,15 @@ def log_champion(
     Raises:
         TrackingError: MLflow did not take it.
     """
-    events = [event for event, _ in read_events(folder.journal)]
-    logged = [event for event in events if isinstance(event, ChampionLogged)]
-    if logged and logged[-1].number == number:
-        return logged[-1].model_uri
-    Mirror(folder, tracking_uri).bring_up_to_date()
+    folder, tracking_uri = mirror.folder, mirror.tracking_uri
+    mirror.bring_up_to_date()
     state = read_state(folder)
     if state is None or number not in state.runs:
         raise TrackingError(f"trial {number} has no run in MLflow at {masked(tracking_uri)}; was it deleted there?")
     store, run_id = Store(tracking_uri), state.runs[number]
     model_id = store.find_model(state.experiment_id, run_id)
     if model_id is None:
-        model_id = _log(store, state, folder.name, run_id, _params(events, number), module, example)
+        model_id = _log(store, state, folder.name, run_id, flatten(params), module, example)
     version = store.register(folder.name, model_id, run_id, ALIAS, {TRIAL_TAG: str(number)})
     return f"models:/{folder.name}/{version}"
 
@@ -102,8 +98,3 @@ def _log(
         torch.save(ready.state_dict(), weights)
         save_model(files, ready, example[:1], scores.shape[1], [weights])
         return store.log_model(state.experiment_id, run_id, name, params, files)
-
-
-def _params(events: list[Event], number: int) -> dict[str, str]:
-    proposed = (event for event in events if isinstance(event, TrialProposed) and event.number == number)
-    return flatten(next(proposed).params)

@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit, urlunsplit
@@ -133,6 +134,12 @@ def resolve_tracking_uri(option: str | None, storage: Path, folder: StudyFolder 
             )
         return state.tracking_uri
     return f"sqlite:///{storage.resolve().parent / 'mlflow.db'}"
+
+
+def repeating(folder: StudyFolder, tracking_uri: str | None, address: str | None = None) -> StudyFolder:
+    """The folder, whose commands repeat these options as the user gave them; an address with a password is left out."""
+    shown = tracking_uri if tracking_uri is not None and masked(tracking_uri) == tracking_uri else None
+    return replace(folder, tracking_uri=shown, address=address)
 
 
 def masked(uri: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import yaml
 
 from search_spaces.schema import StudyConfig
+from trainables.config.canonical import canonical_json
 from tuning.storage.journal import (
     ChampionLogged,
     ChampionPicked,
@@ -22,7 +23,6 @@ from tuning.storage.journal import (
     TrialProposed,
     TrialStarted,
     TrialState,
-    canonical_json,
 )
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]

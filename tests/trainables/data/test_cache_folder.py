@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from trainables.config import DataConfig
+from trainables.config.canonical import digest
 from trainables.data import cache
 from trainables.data.cache import CacheEntry, open_sealed_entry, open_training_entry
 from trainables.data.cache_folder import CacheWarning, cache_directory, cache_root
-from trainables.data.dataset_split import digest
 from trainables.errors import DataError
 from trainables.safe_files import remove_tree
 

@@ -10,10 +10,10 @@ from search_spaces.composition import is_active
 from search_spaces.fields import field_paths
 from search_spaces.schema import StudyConfig, Value
 from trainables.config import TrialConfig
+from trainables.config.canonical import canonical_json
 from trainables.errors import InputError
 from tuning.search.grid import Grid
 from tuning.search.space import Space
-from tuning.storage.journal import canonical_json
 
 
 def make_space(space: dict[str, Any]) -> Space:

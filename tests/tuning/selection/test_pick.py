@@ -31,6 +31,7 @@ from tuning.storage.observer import Silent
 from tuning.storage.paths import StudyFolder
 from tuning.storage.study_state import read_record
 from tuning.study import resume_study
+from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import TrackingError
 
 _CONFIG = TrialConfig.model_validate({"data": {"dataset": "digits"}, "model": {"name": "softmax_regression"}})
@@ -75,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyFolder:
     for number in (0, 2, 3, 4):
         save_best(folder.trial_checkpoints(number), weights)
 
-    def log(folder: StudyFolder, uri: str, number: int, *model: object) -> str:
+    def log(mirror: Mirror, number: int, *model: object) -> str:
         return f"models:/s/{number}"
 
     monkeypatch.setattr("tuning.selection.registration.log_champion", log)
@@ -139,12 +140,12 @@ def test_picking_again_registers_nothing_twice(folder: StudyFolder) -> None:
 def test_a_pick_that_mlflow_does_not_take_stands_and_can_be_repeated(
     folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*arguments: object) -> ChampionLogged:
+    def refuse(*arguments: object) -> str:
         raise TrackingError("it is down")
 
     with monkeypatch.context() as patched:
-        patched.setattr(pick, "register_champion", refuse)
-        with pytest.raises(StudyFailedError, match=r"trial 4 is picked, but .* \(it is down\)"):
+        patched.setattr("tuning.selection.registration.log_champion", refuse)
+        with pytest.raises(StudyFailedError, match=r"trial 4 is the champion, but .* \(it is down\)"):
             _pick(folder, Limits(parameters=450))
     record = read_record(folder.journal)
     assert record.picked is not None
@@ -153,12 +154,12 @@ def test_a_pick_that_mlflow_does_not_take_stands_and_can_be_repeated(
 
 
 def test_resume_registers_a_pick_that_mlflow_did_not_take(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> ChampionLogged:
+    def refuse(*arguments: object) -> str:
         raise TrackingError("it is down")
 
     _pick(folder, Limits(parameters=500))  # trial 2 is registered
     with monkeypatch.context() as patched:
-        patched.setattr(pick, "register_champion", refuse)
+        patched.setattr("tuning.selection.registration.log_champion", refuse)
         with pytest.raises(StudyFailedError):
             _pick(folder, Limits(parameters=450))
     locations = StudyLocations(folder.storage, f"sqlite:///{folder.storage / 'mlflow.db'}")

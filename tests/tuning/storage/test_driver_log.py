@@ -159,7 +159,7 @@ def test_an_unforeseen_error_is_in_the_log_whole_and_said_in_a_sentence(folder: 
         raise ZeroDivisionError("division by zero")
     assert "ZeroDivisionError: division by zero" in str(failed.value)
     assert str(folder.log) in str(failed.value)
-    assert f"tune-cli resume {folder.reference}" in str(failed.value)
+    assert folder.command("resume") in str(failed.value)
     assert "\n" not in str(failed.value)
     assert "Traceback (most recent call last)" in folder.log.read_text()
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainables.errors import InputError
 from tuning.storage.journal import ChampionLogged
+from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import TrackingError
 from tuning.tracking.registry import log_champion, resolve_model_uri
 from tuning.tracking.state import read_run_ids
@@ -35,8 +36,12 @@ def finished(study):
     return study
 
 
+def log(study, uri, number, module):
+    return log_champion(Mirror(study.folder, uri), number, {"model.filters": 16}, module, IMAGES)
+
+
 def test_logged_registered_and_read_back_elsewhere(finished, uri, module, tmp_path):
-    model_uri = log_champion(finished.folder, uri, 1, module, IMAGES)
+    model_uri = log(finished, uri, 1, module)
     assert model_uri == "models:/tiny/1"
     assert module.training, "the caller's module stays as it was"
     script = (
@@ -63,7 +68,7 @@ def test_logged_registered_and_read_back_elsewhere(finished, uri, module, tmp_pa
 
 
 def test_signature_example_and_origin(finished, uri, module):
-    log_champion(finished.folder, uri, 1, module, IMAGES)
+    log(finished, uri, 1, module)
     client = MlflowClient(uri)
     version = client.get_model_version_by_alias("tiny", "champion")
     [logged] = client.search_logged_models(["1"])
@@ -82,24 +87,23 @@ def test_signature_example_and_origin(finished, uri, module):
 
 
 def test_the_same_trial_is_registered_once(finished, uri, module):
-    first = log_champion(finished.folder, uri, 1, module, IMAGES)
-    assert log_champion(finished.folder, uri, 1, module, IMAGES) == first  # as after a crash before the journal knew
+    first = log(finished, uri, 1, module)
+    assert log(finished, uri, 1, module) == first  # as after a crash before the journal knew
     finished.write(ChampionLogged(number=1, model_uri=first))
-    assert log_champion(finished.folder, "sqlite:////nowhere/at/all.db", 1, module, IMAGES) == first
     client = MlflowClient(uri)
     assert len(client.search_model_versions("name = 'tiny'")) == 1
     assert len(client.search_logged_models(["1"])) == 1
 
 
 def test_a_new_champion_takes_the_alias(finished, uri, module):
-    first = log_champion(finished.folder, uri, 1, module, IMAGES)
+    first = log(finished, uri, 1, module)
     finished.write(ChampionLogged(number=1, model_uri=first))
-    assert log_champion(finished.folder, uri, 0, module, IMAGES) == "models:/tiny/2"
+    assert log(finished, uri, 0, module) == "models:/tiny/2"
     assert MlflowClient(uri).get_model_version_by_alias("tiny", "champion").version in (2, "2")
 
 
 def test_weights_for_a_later_study(finished, uri, module, tmp_path):
-    log_champion(finished.folder, uri, 1, module, IMAGES)
+    log(finished, uri, 1, module)
     path = resolve_model_uri("models:/tiny@champion", uri, tmp_path / "weights")
     assert path.is_relative_to(tmp_path / "weights" / "1")  # another champion will not overwrite it
     weights = torch.load(path, weights_only=True)
@@ -109,11 +113,11 @@ def test_weights_for_a_later_study(finished, uri, module, tmp_path):
 
 @pytest.mark.parametrize("model_uri", ["models:/nobody@champion", "models:/tiny/7", "tiny", "models:/tiny@best"])
 def test_weights_that_are_not_there(finished, uri, module, tmp_path, model_uri):
-    log_champion(finished.folder, uri, 1, module, IMAGES)
+    log(finished, uri, 1, module)
     with pytest.raises(InputError, match="models:/NAME@champion"):
         resolve_model_uri(model_uri, uri, tmp_path / "weights")
 
 
 def test_a_trial_without_a_run(finished, uri, module):
     with pytest.raises(TrackingError, match="trial 9 has no run"):
-        log_champion(finished.folder, uri, 9, module, IMAGES)
+        log(finished, uri, 9, module)

@@ -23,11 +23,6 @@ class Augmenter:
         self._config = config
         self._classes = classes
 
-    @property
-    def is_identity(self) -> bool:
-        """Whether batches are only converted: nothing is changed or drawn."""
-        return self._config == AugmentationConfig()
-
     def __call__(self, images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Augment a batch.
 

@@ -124,15 +124,9 @@ def test_identity() -> None:
     generator = torch.Generator().manual_seed(0)
     state = generator.get_state()
     result, labels = augmenter(images, torch.zeros(32, dtype=torch.int64), generator)
-    assert augmenter.is_identity
     assert torch.allclose(result * 255, images.float())
     assert torch.equal(labels, torch.zeros(32, dtype=torch.int64))
     assert torch.equal(generator.get_state(), state)
-
-
-@kinds
-def test_anything_else_is_no_identity(options: dict[str, Any]) -> None:
-    assert not Augmenter(AugmentationConfig(**options), CLASSES).is_identity
 
 
 @pytest.mark.parametrize(("axis", "name"), [(3, "horizontal_flip"), (2, "vertical_flip")])
