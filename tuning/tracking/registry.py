@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainables.errors import InputError
-from tuning.storage.journal import ChampionLogged, Event, TrialProposed, read_events
 from tuning.storage.paths import StudyFolder
+from tuning.storage.study_state import read_record
 from tuning.tracking.mirror import Mirror
 from tuning.tracking.mlflow_store import RegisteredModel, Store, TrackingError, save_model
 from tuning.tracking.state import TrackingState, masked, read_state
@@ -44,10 +44,9 @@ def log_champion(
     Raises:
         TrackingError: MLflow did not take it.
     """
-    events = [event for event, _ in read_events(folder.journal)]
-    logged = [event for event in events if isinstance(event, ChampionLogged)]
-    if logged and logged[-1].number == number:
-        return logged[-1].model_uri
+    record = read_record(folder.journal)
+    if record.champion_model is not None and record.champion_model.number == number:
+        return record.champion_model.model_uri
     Mirror(folder, tracking_uri).bring_up_to_date()
     state = read_state(folder)
     if state is None or number not in state.runs:
@@ -55,7 +54,16 @@ def log_champion(
     store, run_id = Store(tracking_uri), state.runs[number]
     model_id = store.find_model(state.experiment_id, run_id)
     if model_id is None:
-        model_id = _log(store, state, folder.name, run_id, _params(events, number), module, example)
+        trial = next(trial for trial in record.trials if trial.number == number)
+        model_id = _log(
+            store,
+            state,
+            folder.name,
+            run_id,
+            flatten(trial.params),
+            module,
+            example,
+        )
     version = store.register(folder.name, model_id, run_id, ALIAS, {TRIAL_TAG: str(number)})
     return f"models:/{folder.name}/{version}"
 
@@ -102,8 +110,3 @@ def _log(
         torch.save(ready.state_dict(), weights)
         save_model(files, ready, example[:1], scores.shape[1], [weights])
         return store.log_model(state.experiment_id, run_id, name, params, files)
-
-
-def _params(events: list[Event], number: int) -> dict[str, str]:
-    proposed = (event for event in events if isinstance(event, TrialProposed) and event.number == number)
-    return flatten(next(proposed).params)
