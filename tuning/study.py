@@ -28,7 +28,6 @@ from tuning.storage.logged_observer import LoggedObserver
 from tuning.storage.observer import Observer
 from tuning.storage.record import StudyRecord
 from tuning.storage.recorder import Recorder
-from tuning.storage.study_state import read_record
 from tuning.storage.versions import PROGRAM_VERSION, require_known_version
 from tuning.storage.write_errors import writing
 from tuning.tracking.mirror import Mirror
@@ -53,7 +52,9 @@ def run_study(config: StudyConfig, locations: StudyLocations, observer: Observer
     prepared = prepare(with_absolute_paths(config), folder, locations, LoggedObserver(observer))
     make_folder(folder.path)
     with study_lock(folder), driver_log(folder, _addresses(locations)):
-        return _drive(prepared)
+        _write_manifest(prepared)
+        with Recorder(folder, prepared.observer) as recorder:  # makes the journal: from here on there is a study
+            return _drive(prepared, recorder)
 
 
 def resume_study(
@@ -82,11 +83,12 @@ def resume_study(
     """
     find_study(locations.storage, name)
     folder, observer = locations.folder(name), LoggedObserver(observer)
-    with study_lock(folder), driver_log(folder, _addresses(locations)):
-        record = read_record(folder.journal)
+    with study_lock(folder), driver_log(folder, _addresses(locations)), Recorder(folder, observer) as recorder:
+        record = recorder.study()
         require_known_version(folder.name, record.version)
         for caveat in record.caveats:
             observer.warning(caveat)
+        observer.study(record)
         config = _with_more(changed or record.config, more_trials, more_seconds)
         if record.state == "finished" and _champion_is_registered(record) and config == record.config:
             observer.phase(f"study {name} is finished already: {record.reason}")
@@ -95,16 +97,14 @@ def resume_study(
             require_weights(folder, record, config.confirm.top)
         prepared = prepare(config, folder, locations, observer)
         require_unchanged(record, prepared.data)
-        return _drive(prepared)
+        _write_manifest(prepared)
+        return _drive(prepared, recorder)
 
 
-def _drive(study: StudyContext) -> StudyRecord:
+def _drive(study: StudyContext, recorder: Recorder) -> StudyRecord:
     """Work on the study until its end, from whatever its journal says."""
     _log_start(study)
-    with writing(study.folder):
-        manifest = json.dumps(split_manifest(study.config.data, study.data), indent=1).encode()
-        replace_file(study.folder.manifest, manifest, file_mode(study.folder.path))
-    with Recorder(study.folder, study.observer) as recorder, stop_requests() as interrupt:
+    with stop_requests() as interrupt:
         recorder.record(_opening(study))
         with _mirrored(study) as mirror:
             try:
@@ -118,6 +118,12 @@ def _drive(study: StudyContext) -> StudyRecord:
                 recorder.record(StudyEnded(state="interrupted", reason=ended.reason))
                 raise StudyInterruptedError(f"interrupted; go on with `{study.folder.command('resume')}`")
             return _conclude(study, recorder, mirror, ended)
+
+
+def _write_manifest(study: StudyContext) -> None:
+    with writing(study.folder):
+        manifest = json.dumps(split_manifest(study.config.data, study.data), indent=1).encode()
+        replace_file(study.folder.manifest, manifest, file_mode(study.folder.path))
 
 
 def _conclude(study: StudyContext, recorder: Recorder, mirror: Mirror, ended: RunOutcome) -> StudyRecord:

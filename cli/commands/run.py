@@ -61,7 +61,7 @@ def run(
     with result_alone(json) as show:
         with (
             _shown(verbose, tracking_uri),
-            watch(on_stderr=json, journal=folder.journal if goes_on else None, plain=verbose) as observer,
+            watch(on_stderr=json, plain=verbose) as observer,
         ):
             from tuning.preparation import StudyLocations
             from tuning.study import resume_study, run_study
@@ -109,13 +109,13 @@ def resume(
     from cli.display.output import result_alone
     from cli.display.summary import print_summary
     from cli.display.watch import watch
-    from cli.studies import open_study
+    from tuning.storage.catalog import find_study
     from tuning.tracking.state import repeating
 
     more_trials, more_seconds = _more_trials(trials), _more_seconds(time_budget)
-    folder = repeating(open_study(storage, name).folder, tracking_uri, address)
+    folder = repeating(find_study(storage, name), tracking_uri, address)
     with result_alone(json) as show:
-        with _shown(verbose, tracking_uri), watch(on_stderr=json, journal=folder.journal, plain=verbose) as observer:
+        with _shown(verbose, tracking_uri), watch(on_stderr=json, plain=verbose) as observer:
             from tuning.preparation import StudyLocations
             from tuning.study import resume_study
 

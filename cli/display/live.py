@@ -15,6 +15,7 @@ from cli.display import formatting
 from cli.display.output import visible, visible_in_line
 from cli.display.progress import Leader, OpenTrial, StudyProgress
 from tuning.storage.journal import Event
+from tuning.storage.record import StudyRecord
 
 _DRAWS_PER_SECOND = 2
 """A drawing takes a few milliseconds of a core that trials could use."""
@@ -65,6 +66,11 @@ class LiveTable:
         """Show a bar for the step under way."""
         with self._lock:
             self._step = (text, done, total)
+
+    def study(self, record: StudyRecord) -> None:
+        """Count what there is."""
+        with self._lock:
+            self._progress.take_up(record)
 
     def event(self, event: Event) -> None:
         """Count the event."""

@@ -7,6 +7,7 @@ from cli.display import formatting
 from cli.display.output import say
 from cli.display.progress import OpenTrial, StudyProgress
 from tuning.storage.journal import Event, TrialFinished
+from tuning.storage.record import StudyRecord
 
 _PROGRESS_SECONDS = 10.0
 """Least time between two lines about the same long step."""
@@ -34,6 +35,10 @@ class PlainLines:
         if time.monotonic() >= self._next_progress:
             self._next_progress = time.monotonic() + _PROGRESS_SECONDS
             self._line(f"{text}: {done} of {total}")
+
+    def study(self, record: StudyRecord) -> None:
+        """Nothing to say."""
+        self._progress.take_up(record)
 
     def event(self, event: Event) -> None:
         """One line a finished trial."""

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from tuning.storage.journal import (
     TrialStarted,
     TrialState,
 )
+from tuning.storage.record import StudyRecord
+from tuning.storage.resolved_config import opened_config
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Leader:
 
 
 class StudyProgress:
-    """Counters of one study. Feed it every event of the journal, past ones first, in order."""
+    """Counters of one study: of what there is when a driver takes it up, then of every event, in order."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -83,24 +86,35 @@ class StudyProgress:
         self._earlier_seconds = 0.0
         self._concurrent = 0
 
+    def take_up(self, record: StudyRecord) -> None:
+        """Begin with a study that an earlier driver left."""
+        self._settings(record.config)
+        self._earlier_seconds = record.search_seconds
+        if record.state != "running":
+            self._ended_at = record.opened_at[-1]
+        for trial in record.trials:
+            self._propose(trial.number, trial.params, trial.config.model_dump(mode="json"), trial.source)
+            counted = self.open[trial.number]
+            for epoch, metrics in enumerate(trial.epochs, start=1):
+                self._epoch_ended(counted, epoch, metrics)
+            if trial.is_finished:
+                self._trial_finished(self.open.pop(trial.number), trial.state, trial.duration_s)
+            else:
+                self._move(counted, trial.state)
+
     def event(self, event: Event) -> None:
         """Take one event in."""
         if isinstance(event, StudyOpened):
             self._study_opened(event)
         elif isinstance(event, TrialProposed):
-            max_epochs = event.config.get("training", {}).get("max_epochs", 0)
-            confirms = event.source == "confirm"
-            if event.config.get("data") != self._data:  # a stage on other images: its accuracies are no rivals
-                self._data, self._finished_leader = event.config.get("data"), None
-            self.open[event.number] = OpenTrial(event.number, event.params, max_epochs, confirms)
-            self.counts["proposed"] += 1
+            self._propose(event.number, event.params, event.config, event.source)
         elif isinstance(event, TrialStarted):
             self._move(self.open[event.number], "running")
             self._concurrent = max(self._concurrent, self.counts["running"])
         elif isinstance(event, EpochEnded):
-            self._epoch_ended(self.open[event.number], event)
+            self._epoch_ended(self.open[event.number], event.epoch, event.metrics)
         elif isinstance(event, TrialFinished):
-            self._trial_finished(self.open.pop(event.number), event)
+            self._trial_finished(self.open.pop(event.number), event.state, event.duration_s)
         elif isinstance(event, StudyEnded):
             self._ended_at = event.time
         self._last_at = event.time
@@ -121,7 +135,7 @@ class StudyProgress:
     def elapsed(self, now: float | None = None) -> float:
         """Seconds that drivers have searched up to `now`; the clock stops when the study ends."""
         if self._opened_at is None:
-            return 0.0
+            return self._earlier_seconds
         until = self._ended_at or now or time.time()
         return self._earlier_seconds + max(0.0, until - self._opened_at)
 
@@ -151,10 +165,7 @@ class StudyProgress:
         return max(0.0, tally.wanted - tally.done - under_way)
 
     def _study_opened(self, event: StudyOpened) -> None:
-        config = StudyConfig.model_validate(event.study)
-        self.name, self.objective, self._ranking = config.name, config.search.objective, config.search.ranking
-        self.search.wanted, self.time_budget = config.search.trials_in_all, config.search.time_budget
-        self.confirm.wanted = config.confirm.top * config.confirm.seeds
+        self._settings(opened_config(event))
         if self._opened_at is not None:
             self._earlier_seconds += (self._ended_at or self._last_at) - self._opened_at
         self._opened_at, self._ended_at = event.time, None
@@ -162,21 +173,33 @@ class StudyProgress:
         for trial in self.running:  # of a driver that is gone
             self._move(trial, "proposed")
 
-    def _epoch_ended(self, trial: OpenTrial, event: EpochEnded) -> None:
-        trial.epoch = event.epoch
-        trial.value = event.metrics[self.objective]
-        rank = self._ranking.rank(event.metrics)
-        if trial.rank is None or rank > trial.rank:
-            trial.best, trial.best_epoch, trial.rank = trial.value, event.epoch, rank
+    def _settings(self, config: StudyConfig) -> None:
+        self.name, self.objective, self._ranking = config.name, config.search.objective, config.search.ranking
+        self.search.wanted, self.time_budget = config.search.trials_in_all, config.search.time_budget
+        self.confirm.wanted = config.confirm.top * config.confirm.seeds
 
-    def _trial_finished(self, trial: OpenTrial, event: TrialFinished) -> None:
-        self._move(trial, event.state)
-        if event.state in ("completed", "stopped"):
+    def _propose(self, number: int, params: dict[str, Any], config: dict[str, Any], source: str) -> None:
+        if config.get("data") != self._data:  # a stage on other images: its accuracies are no rivals
+            self._data, self._finished_leader = config.get("data"), None
+        max_epochs = config.get("training", {}).get("max_epochs", 0)
+        self.open[number] = OpenTrial(number, params, max_epochs, source == "confirm")
+        self.counts["proposed"] += 1
+
+    def _epoch_ended(self, trial: OpenTrial, epoch: int, metrics: Mapping[str, float]) -> None:
+        trial.epoch = epoch
+        trial.value = metrics[self.objective]
+        rank = self._ranking.rank(metrics)
+        if trial.rank is None or rank > trial.rank:
+            trial.best, trial.best_epoch, trial.rank = trial.value, epoch, rank
+
+    def _trial_finished(self, trial: OpenTrial, state: TrialState, seconds: float) -> None:
+        self._move(trial, state)
+        if state in ("completed", "stopped"):
             self._finished_leader = _better(self._finished_leader, trial)
-        if event.state != "infeasible":
+        if state != "infeasible":
             tally = self.confirm if trial.confirms else self.search
             tally.done += 1
-            tally.seconds += event.duration_s
+            tally.seconds += seconds
 
     def _move(self, trial: OpenTrial, state: TrialState) -> None:
         self.counts[trial.state] -= 1

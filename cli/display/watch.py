@@ -3,28 +3,22 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from cli.display.output import console
 from cli.display.plain import PlainLines
 from cli.display.progress import StudyProgress
-from tuning.storage.journal import read_events
 from tuning.storage.observer import Observer
 
 
 @contextmanager
-def watch(*, on_stderr: bool, journal: Path | None = None, plain: bool = False) -> Iterator[Observer]:
+def watch(*, on_stderr: bool, plain: bool = False) -> Iterator[Observer]:
     """Yield an observer for one run of the driver.
 
     Args:
         on_stderr: Leave standard output alone.
-        journal: Of a study that is taken up again: what it tells is shown from the start.
         plain: Lines also on a terminal, where others write lines of their own.
     """
     progress = StudyProgress()
-    if journal is not None:
-        for event, _ in read_events(journal):
-            progress.event(event)
     stream = sys.stderr if on_stderr else sys.stdout
     if plain or not stream.isatty():
         yield PlainLines(progress, stream)

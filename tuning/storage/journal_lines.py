@@ -13,9 +13,9 @@ first checksum is over all lines before it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from trainables.errors import InputError
 from tuning.storage.own_files import open_to_read
@@ -26,7 +26,7 @@ FORMAT = 2
 LONGEST_LINE = 16 * 2**20
 """Bytes. The longest events hold a study file, which is smaller by far."""
 
-_NUMBERED = re.compile(rb'\{"seq":(\d{1,18}),"sum":"([0-9a-f]{16})",(.*\})\n', re.DOTALL)
+_NUMBERED = re.compile(rb'\{"seq":(\d{1,18}),"sum":"([0-9a-f]{16})",')
 _HEADER = re.compile(rb'"journal":(\d{1,9})\}')
 
 
@@ -34,8 +34,7 @@ class JournalError(InputError):
     """A journal that is damaged, or in a format that this program does not know."""
 
 
-@dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """A place between two lines of a journal; the default is its beginning."""
 
     offset: int = 0
@@ -49,8 +48,7 @@ class Position:
     """Lines before it in format 1, which have no checksum. They come first."""
 
 
-@dataclass(frozen=True)
-class NumberedLine:
+class NumberedLine(NamedTuple):
     """A line of format 2 as it stands in a file, be it damaged or not."""
 
     number: int
@@ -69,8 +67,7 @@ class NumberedLine:
         return int(stated[1]) if stated else None
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One line that is whole."""
 
     content: bytes
@@ -93,8 +90,10 @@ def header(position: Position) -> tuple[bytes, Position]:
 
 def as_numbered(text: bytes) -> NumberedLine | None:
     """A line, newline included, taken apart; None if it has not the shape of format 2."""
-    match = _NUMBERED.fullmatch(text)
-    return None if match is None else NumberedLine(int(match[1]), match[2].decode(), match[3])
+    match = _NUMBERED.match(text)
+    if match is None or not text.endswith(b"}\n"):
+        return None
+    return NumberedLine(int(match[1]), match[2].decode(), text[match.end() : -1])
 
 
 def after_unchecked(position: Position, text: bytes) -> Position:
@@ -183,7 +182,4 @@ def damaged(path: Path, line: int, problem: str) -> JournalError:
 
 
 def _digest(chain: str, number: bytes, text: bytes) -> str:
-    digest = blake2b(chain.encode(), digest_size=8)
-    digest.update(number)
-    digest.update(text)
-    return digest.hexdigest()
+    return blake2b(chain.encode() + number + text, digest_size=8).hexdigest()

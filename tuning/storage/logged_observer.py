@@ -14,6 +14,7 @@ from tuning.storage.journal import (
     TrialStarted,
 )
 from tuning.storage.observer import Observer
+from tuning.storage.record import StudyRecord
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,10 @@ class LoggedObserver:
     def progress(self, text: str, done: int, total: int) -> None:
         """Pass on; too often for a log."""
         self._observer.progress(text, done, total)
+
+    def study(self, record: StudyRecord) -> None:
+        """Pass on."""
+        self._observer.study(record)
 
     def event(self, event: Event) -> None:
         """Log and pass on."""

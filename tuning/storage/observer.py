@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from tuning.storage.journal import Event
+from tuning.storage.record import StudyRecord
 
 
 class Observer(Protocol):
@@ -16,6 +17,9 @@ class Observer(Protocol):
 
     def progress(self, text: str, done: int, total: int) -> None:
         """Say how far a long step within a phase has come."""
+
+    def study(self, record: StudyRecord) -> None:
+        """Hear of a study that is taken up again, as it stands; its events so far are not told."""
 
     def event(self, event: Event) -> None:
         """Hear of an event that is already safe in the journal."""
@@ -31,6 +35,9 @@ class Silent:
         """Ignore."""
 
     def progress(self, text: str, done: int, total: int) -> None:
+        """Ignore."""
+
+    def study(self, record: StudyRecord) -> None:
         """Ignore."""
 
     def event(self, event: Event) -> None:

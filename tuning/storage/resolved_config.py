@@ -31,4 +31,10 @@ def _as_written(config: _Config, written: dict[str, Any]) -> _Config:
 
 
 def _nested(value: Any, written: Any) -> Any:
-    return _as_written(value, written) if isinstance(value, Config) and isinstance(written, dict) else value
+    if isinstance(value, Config):
+        return _as_written(value, written) if isinstance(written, dict) else value
+    if isinstance(value, dict) and isinstance(written, dict):  # the space: parameters by path
+        return {key: _nested(content, written.get(key)) for key, content in value.items()}
+    if isinstance(value, tuple) and isinstance(written, list):  # stages
+        return tuple(_nested(content, part) for content, part in zip(value, written, strict=True))
+    return value

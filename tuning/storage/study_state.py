@@ -103,10 +103,10 @@ class StudyState:
         """The study as it stands.
 
         Raises:
-            ValueError: no event was taken in.
+            InputError: no event was taken in.
         """
         if self._config is None:
-            raise ValueError("a journal begins with study_opened; this one holds no event")
+            raise InputError("the study has not begun: its journal holds no event")
         if self._record is None:
             self._record = StudyRecord(
                 config=self._config,

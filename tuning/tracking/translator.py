@@ -24,6 +24,7 @@ from tuning.storage.journal import (
     TrialStarted,
     TrialState,
 )
+from tuning.storage.resolved_config import opened_config
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 PARENT = -1
@@ -156,7 +157,7 @@ class Translator:
         self.documents["study.yaml"] = yaml.safe_dump(event.study, sort_keys=False, allow_unicode=True)
 
     def _study_begins(self, event: StudyOpened, params: dict[str, str]) -> None:
-        self._study = StudyConfig.model_validate(event.study)
+        self._study = opened_config(event)
         self._params = params
         self.name = self._study.name
         # Equal for every reader of this journal, different for another study of the same name.

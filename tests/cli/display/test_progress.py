@@ -101,3 +101,16 @@ def test_thousands_of_trials_cost_microseconds_an_event(events) -> None:
     assert (time.process_time() - began) / len(trials) < 200e-6
     assert progress.search.done == 5000
     assert progress.open == {}
+
+
+def test_what_is_taken_up_from_the_record_counts_as_event_by_event(events) -> None:
+    whole = events.whole_study()
+    for length in range(1, len(whole) + 1):
+        told, taken_up = _after(whole[:length]), StudyProgress()
+        taken_up.take_up(fold(whole[:length]))
+        for progress in (told, taken_up):
+            progress.event(events.opened(time=2000.0))
+        assert +taken_up.counts == +told.counts
+        assert (taken_up.leader, taken_up.open) == (told.leader, told.open)
+        assert (taken_up.search, taken_up.confirm) == (told.search, told.confirm)
+        assert taken_up.elapsed(now=2001.0) == told.elapsed(now=2001.0)
