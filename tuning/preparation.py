@@ -48,7 +48,7 @@ class StudyContext:
     """As the study file describes it; a stage may see fewer or smaller images."""
     images: Mapping[DataConfig, TrainingData]
     """Those of every stage."""
-    others: tuple[TrialRecord, ...]
+    transfer_trials: tuple[TrialRecord, ...]
     """Trials of the study that `search.warm_start` names."""
     observer: Observer
 
@@ -77,8 +77,8 @@ def prepare(config: StudyConfig, folder: StudyFolder, locations: StudyLocations,
         fetch_and_check(stage, feasibility)
     check_reachable(tracking_uri)  # last, since it makes the database where there is none
     data = images[config.data]
-    others = warm_trials(make_stage(config, 0).study, locations.storage, data.fingerprint)
-    return StudyContext(config, folder, tracking_uri, locations.address, data, images, others, observer)
+    transfer_trials = warm_trials(make_stage(config, 0).study, locations.storage, data.fingerprint)
+    return StudyContext(config, folder, tracking_uri, locations.address, data, images, transfer_trials, observer)
 
 
 def with_absolute_paths(config: StudyConfig) -> StudyConfig:

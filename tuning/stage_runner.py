@@ -74,10 +74,10 @@ def _open_stage(study: StudyContext, record: StudyRecord, index: int) -> _OpenSt
         study.data.fingerprint,
         feasibility_on(study.images[stage.study.data]).check,
         stage.past,
-        (*(study.others if index == 0 else ()), *compatible_trials(stage.study, stage.earlier)),
-        earlier=stage.earlier,
+        (*(study.transfer_trials if index == 0 else ()), *compatible_trials(stage.study, stage.earlier)),
+        previous_stage_trials=stage.earlier,
         stage=stage.number,
-        whole=study.config if stage.count > 1 else None,
+        full_study=study.config if stage.count > 1 else None,
         next_number=record.next_number,
     )
     return _OpenStage(stage, search)

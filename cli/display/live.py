@@ -24,7 +24,7 @@ _WARNINGS_KEPT = 50
 _LINES_BESIDE_TRIALS = 12
 """Lines of everything but the running trials, parameters of the best included."""
 
-_COLOURS = {"completed": "green", "stopped": "yellow", "failed": "red", "infeasible": "magenta", "running": "cyan"}
+_COLORS = {"completed": "green", "stopped": "yellow", "failed": "red", "infeasible": "magenta", "running": "cyan"}
 
 
 class LiveTable:
@@ -138,7 +138,7 @@ def _bar(text: str, done: int, total: int) -> Table:
 
 def _states(progress: StudyProgress) -> Text:
     counted = [
-        Text(f"{progress.counts[state]} {word}", style=_COLOURS.get(state, ""))
+        Text(f"{progress.counts[state]} {word}", style=_COLORS.get(state, ""))
         for state, word in formatting.STATES.items()
         if progress.counts[state]
     ]

@@ -14,7 +14,7 @@ _PROGRESS_SECONDS = 10.0
 
 
 class PlainLines:
-    """Observer that writes lines, without colour or cursor movement."""
+    """Observer that writes lines, without color or cursor movement."""
 
     def __init__(self, progress: StudyProgress, stream: TextIO) -> None:
         self._progress = progress

@@ -69,7 +69,7 @@ class Stopper(tune.Stopper):
         self._interrupt = interrupt
         self._recorder = recorder
         self._folder = folder
-        self._beaten = 0.0
+        self._last_heartbeat = 0.0
         self.reason = ""
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,8 +83,8 @@ class Stopper(tune.Stopper):
     def stop_all(self) -> bool:
         """Asked by Ray Tune in every round of its loop."""
         now = time.monotonic()
-        if now - self._beaten > _HEARTBEAT_SECONDS:
+        if now - self._last_heartbeat > _HEARTBEAT_SECONDS:
             heartbeat(self._folder)
-            self._beaten = now
+            self._last_heartbeat = now
         self.reason = self.reason or self._find_reason() or ""
         return bool(self.reason) or self._recorder.failure is not None or self._interrupt.is_set()

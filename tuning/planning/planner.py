@@ -40,11 +40,11 @@ def plan_study(study: StudyConfig, observer: Observer | None = None) -> Plan:
     check_search(study)
     stages = [make_stage(study, index) for index in range(stage_count(study))]
     samples = max(20, min(100, 500 // len(stages)))
-    plans = [_plan_round(stage.study, observer, samples) for stage in stages]
+    plans = [_plan_stage(stage.study, observer, samples) for stage in stages]
     return _added_up(study, stages, plans) if study.search.stages else plans[0]
 
 
-def _plan_round(study: StudyConfig, observer: Observer | None, samples: int) -> Plan:
+def _plan_stage(study: StudyConfig, observer: Observer | None, samples: int) -> Plan:
     shape, classes = _images(study.data)
     concurrent = local_trials(study.resources)
     plan = make_plan(study, shape, classes, concurrent=concurrent, samples=samples)

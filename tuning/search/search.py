@@ -53,12 +53,12 @@ class Search:
         study: StudyConfig,
         data_fingerprint: str,
         check: Check,
-        past: Sequence[TrialRecord] = (),
-        others: Sequence[TrialRecord] = (),
+        own_trials: Sequence[TrialRecord] = (),
+        transfer_trials: Sequence[TrialRecord] = (),
         *,
-        earlier: Sequence[TrialRecord] = (),
+        previous_stage_trials: Sequence[TrialRecord] = (),
         stage: int = 1,
-        whole: StudyConfig | None = None,
+        full_study: StudyConfig | None = None,
         next_number: int = 0,
     ) -> None:
         """Take up a search.
@@ -67,31 +67,32 @@ class Search:
             study: what to search and how.
             data_fingerprint: of the images.
             check: whether a configuration can be built.
-            past: every trial so far; those unfinished count as running and are the caller's to continue.
-            others: finished trials that are none of this search's (`tuning.search.warm_start`) to learn from besides.
-            earlier: trials of the study's stages before this one: what they trained is not trained again.
-            stage: the stage that trials are written down for.
-            whole: the study whose stage this is; its parameters that do not vary here are written down, too.
+            own_trials: every trial so far. Unfinished ones count as running; the caller resumes them.
+            transfer_trials: finished trials from outside this search (`tuning.search.warm_start`) to learn from.
+            previous_stage_trials: trials of the study's earlier stages. Their configurations are not trained again.
+            stage: stage number to record for new trials.
+            full_study: the study that this stage belongs to. Recorded trials include the parameters fixed here.
+            next_number: lowest number for a new trial.
         """
         self._study = study
         self._stage = stage
-        self._whole = None if whole is None else Space(whole)
+        self._full_space = None if full_study is None else Space(full_study)
         self._fingerprint = data_fingerprint
         self._check = check
         self._space = Space(study)
         self._searcher = make_searcher(self._space)
         self._firsts = deque(map(self._space.values_of, first_configurations(study)))
         self._budget = Budget(study.search)
-        self._hashes = {trial.hash for trial in earlier}
+        self._hashes = {trial.hash for trial in previous_stage_trials}
         self._tried: set[str] = set()
-        self._next_number = max((next_number, *(trial.number + 1 for trial in earlier)))
+        self._next_number = max((next_number, *(trial.number + 1 for trial in previous_stage_trials)))
         self._proposals = 0
         self._sizes: dict[int, tuple[int, ...]] = {}
         self._infeasible_in_a_row: list[str] = []
         self._exhausted: str | None = None
-        for index, trial in enumerate(others):
+        for index, trial in enumerate(transfer_trials):
             self._learn(-1 - index, trial)
-        for trial in past:
+        for trial in own_trials:
             self._remember(trial)
 
     @property
@@ -215,7 +216,7 @@ class Search:
             number=number,
             source=candidate.source,
             stage=self._stage,
-            params=candidate.draw.values if self._whole is None else self._whole.values_of(candidate.config),
+            params=candidate.draw.values if self._full_space is None else self._full_space.values_of(candidate.config),
             config=candidate.config.model_dump(mode="json"),
             hash=candidate.hash,
             size=size,

@@ -56,11 +56,11 @@ def make_stage(study: StudyConfig, index: int, trials: Sequence[TrialRecord] = (
         return Stage(0, 1, study, tuple(searched), ())
     base = study
     for before in range(index):
-        base = _handed_on(base, _round(base, before, searched), study.search.stages[before].top)
-    return _round(base, index, searched)
+        base = _handed_on(base, _stage_after(base, before, searched), study.search.stages[before].top)
+    return _stage_after(base, index, searched)
 
 
-def _round(base: StudyConfig, index: int, searched: Sequence[TrialRecord]) -> Stage:
+def _stage_after(base: StudyConfig, index: int, searched: Sequence[TrialRecord]) -> Stage:
     study = _study_of(base, index)
     own = [trial for trial in searched if trial.stage == index + 1]
     past = [replace(trial, params=_only(study.space, trial.params)) for trial in own]

@@ -27,7 +27,7 @@ def _problems(study: StudyConfig) -> Iterator[str]:
     for index in range(stage_count(study)):
         stage = make_stage(study, index)
         space = Space(stage.study)
-        for problem in (*_searcher_problems(space), *_counting_problems(space), *_round_problems(stage.study)):
+        for problem in (*_searcher_problems(space), *_counting_problems(space), *_stage_problems(stage.study)):
             yield f"search.stages[{index}]: {problem}" if study.search.stages else problem
 
 
@@ -92,7 +92,7 @@ def _budget_problems(study: StudyConfig) -> Iterator[str]:
         yield f"confirm.top: {top} is more than search.trials, {trials}; only trials of the search can be confirmed"
 
 
-def _round_problems(study: StudyConfig) -> Iterator[str]:
+def _stage_problems(study: StudyConfig) -> Iterator[str]:
     trials, first = study.search.trials, len(study.search.first)
     if study.search.warm_start is not None and isinstance(study.search.searcher, GridConfig | RandomConfig):
         yield f"search.warm_start: {study.search.searcher.name} learns nothing from trials; use tpe, or leave it out"

@@ -84,7 +84,7 @@ def test_markup_in_texts_is_shown_as_it_is(events) -> None:
     assert "[red]not markup[/red]" in _drawn(live, console)
 
 
-def test_no_colour_where_it_is_not_wanted(events, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_where_it_is_not_wanted(events, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(file=io.StringIO(), width=80, force_terminal=True)
     live = LiveTable(StudyProgress(), console)

@@ -23,7 +23,7 @@ def test_each_finished_trial_is_one_line_with_its_result_and_parameters(events) 
     assert "second line" not in stream.getvalue()
 
 
-def test_phases_and_warnings_are_lines_without_colour() -> None:
+def test_phases_and_warnings_are_lines_without_color() -> None:
     stream = io.StringIO()
     lines = PlainLines(StudyProgress(), stream)
     lines.phase("searching")

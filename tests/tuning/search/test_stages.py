@@ -65,7 +65,13 @@ class StagedSearch:
     def run(self, index: int) -> list[TrialProposed]:
         stage, done = self.stage(index), []
         search = Search(
-            stage.study, "f", feasible, stage.past, earlier=stage.earlier, stage=stage.number, whole=self.study
+            stage.study,
+            "f",
+            feasible,
+            stage.past,
+            previous_stage_trials=stage.earlier,
+            stage=stage.number,
+            full_study=self.study,
         )
         while (proposal := search.ask()).trial is not None:
             trial = proposal.trial

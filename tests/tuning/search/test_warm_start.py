@@ -46,7 +46,7 @@ def test_the_searcher_knows_from_the_start_what_the_other_study_found(tmp_path: 
     others = warm_trials(study, tmp_path, "f")
     assert len(others) == 40
     assert others[3].params.keys() == {"model.dropout", "optimizer.learning_rate"}
-    search = Search(study, "f", lambda config: {}, others=others)
+    search = Search(study, "f", lambda config: {}, transfer_trials=others)
     search.ask()  # the base
     proposed = [trial.params["model.dropout"] for _ in range(8) if (trial := search.ask().trial)]
     assert [trial.number for trial in [search.ask().trial] if trial] == [9]
