@@ -42,7 +42,7 @@ def test_file_deleted_in_mid_study_and_then_the_decoded_images_too(workplace: Di
     workplace.wait_for("trial_finished", 1, process)
     assert workplace.record().trials[0].state == "completed"
 
-    for entry in (workplace.folder / "cache").glob("training/*"):
+    for entry in (workplace.folder / "cache").glob("u*/training/*"):
         entry.rename(workplace.folder / entry.name)  # somebody empties the cache
     workplace.kill_worker(process)
     output, errors = process.communicate(timeout=240)

@@ -1,11 +1,11 @@
 """What `resume` refuses, and what `status` says of a driver that died."""
 
-import json
 import shutil
 
 import pytest
 
 from tests.faults.disturbed import Disturbed
+from tuning.storage.journal import Journal
 
 
 @pytest.mark.slow
@@ -28,11 +28,12 @@ def test_second_driver_dead_driver_newer_version_and_other_names(workplace: Dist
     (workplace.folder / "studies" / "notes").mkdir()
     assert "is not a study of this program" in _refused(workplace, "resume", "notes")
 
-    lines = workplace.journal.read_text().splitlines(keepends=True)
     newer = workplace.folder / "studies" / "newer"
     shutil.copytree(workplace.journal.parent, newer)
-    opened = json.loads(lines[0]) | {"version": "999.1"}
-    (newer / "journal.jsonl").write_text("".join([json.dumps(opened) + "\n", *lines[1:]]))
+    opened = workplace.events()[0].model_copy(update={"version": "999.1"})
+    journal = Journal(newer / "journal.jsonl")
+    journal.append(opened)
+    journal.close()
     assert "version 999.1" in _refused(workplace, "resume", "newer")
     (newer / "journal.jsonl").write_text("".join([*lines, '{"event": "trial_dreamt", "time": 1.0}\n']))
     assert "Written by a newer version of this program" in _refused(workplace, "resume", "newer")

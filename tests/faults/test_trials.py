@@ -18,10 +18,10 @@ search:
   trials: 4
   first:
     - {optimizer.learning_rate: 1.0e+18}
-    - {model.dense_units: 4000000}
+    - {model.filters: 8192}
     - {optimizer.learning_rate: 100.0}
 space:
-  model.dense_units: {choices: [16, 4000000]}
+  model.filters: {choices: [8, 8192]}
   optimizer.learning_rate: {low: 1.0e-3, high: 1.0e+18, log: true}
 """
 HOPELESS_SPACE = """
