@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from tests.faults.disturbed import Disturbed
-from tuning.storage.journal import Journal
+from tuning.storage.journal import Journal, journal_end
+from tuning.storage.journal_lines import numbered
 
 
 @pytest.mark.slow
@@ -35,8 +36,10 @@ def test_second_driver_dead_driver_newer_version_and_other_names(workplace: Dist
     journal.append(opened)
     journal.close()
     assert "version 999.1" in _refused(workplace, "resume", "newer")
-    (newer / "journal.jsonl").write_text("".join([*lines, '{"event": "trial_dreamt", "time": 1.0}\n']))
-    assert "Written by a newer version of this program" in _refused(workplace, "resume", "newer")
+    content, end = workplace.journal.read_bytes(), journal_end(workplace.journal)
+    dreamt, _ = numbered(end, b'{"event":"trial_dreamt","time":1.0}')
+    (newer / "journal.jsonl").write_bytes(content + dreamt)
+    assert "an event of another version of this program" in _refused(workplace, "resume", "newer")
 
 
 def _refused(workplace: Disturbed, *arguments: str) -> str:

@@ -76,10 +76,9 @@ def collecting(handler: logging.Handler) -> Iterator[None]:
     with ExitStack() as stack:
         stack.callback(handler.close)
         for name in _OWN:
-            stack.enter_context(_level(logging.getLogger(name), logging.INFO))
+            stack.enter_context(_sent_to(logging.getLogger(name), handler, logging.INFO))
         for name in _LIBRARIES:
-            stack.enter_context(_level(logging.getLogger(name), logging.WARNING))
-            stack.enter_context(_passed_on(logging.getLogger(name)))
+            stack.enter_context(_sent_to(logging.getLogger(name), handler, logging.WARNING))
         root.addHandler(handler)
         stack.callback(root.removeHandler, handler)
         yield
@@ -110,24 +109,17 @@ def _warnings_logged() -> Iterator[None]:
 
 
 @contextmanager
-def _level(source: logging.Logger, level: int) -> Iterator[None]:
-    before = source.level
+def _sent_to(source: logging.Logger, handler: logging.Handler, level: int) -> Iterator[None]:
+    """Send records of `source` to this module's handlers alone: its own and the root's, if any, would print them."""
+    before, propagates, level_before = source.handlers, source.propagate, source.level
+    source.handlers = [*(one for one in before if isinstance(one, _Lines)), handler]
+    source.propagate = False
     source.setLevel(level)
     try:
         yield
     finally:
-        source.setLevel(before)
-
-
-@contextmanager
-def _passed_on(source: logging.Logger) -> Iterator[None]:
-    """Let the root logger's handlers have the records, and no handler of the library's own."""
-    handlers, propagates = source.handlers, source.propagate
-    source.handlers, source.propagate = [], True
-    try:
-        yield
-    finally:
-        source.handlers, source.propagate = handlers, propagates
+        source.handlers, source.propagate = before, propagates
+        source.setLevel(level_before)
 
 
 class _Format(logging.Formatter):
