@@ -95,7 +95,7 @@ def test_journal_cut_at_every_byte_of_its_last_events(undisturbed: Disturbed, wo
     assert b'"trial_finished"' in lines[-2]
     for cut in range(until - len(lines[-1]) - len(lines[-2]), until + 1):
         workplace.journal.write_bytes(whole[:cut])
-        assert len(workplace.events()) == whole[:cut].count(b"\n")
+        assert len(workplace.events()) == whole[:cut].count(b"\n") - 1  # the header is no event
         assert len(workplace.record().trials) in (9, 10)
     workplace.journal.write_bytes(whole[: until - len(lines[-1]) // 2])
     workplace.run("resume", "small")
