@@ -154,9 +154,9 @@ def _times(a_pass: Seconds, passes: float) -> Seconds:
 def _assumptions(study: StudyConfig, plan: Plan, concurrent: int) -> Iterator[str]:
     epochs, scheduler = plan.epochs, study.search.scheduler.name
     if epochs.expected is None:
-        yield f"{epochs.most} search epochs, assuming no trial is stopped: what {scheduler} stops cannot be predicted"
+        yield f"{epochs.most} epochs of search, assuming no trial is stopped: what {scheduler} stops cannot be predicted"
     else:
-        yield f"{epochs.expected} search epochs expected with {scheduler}"
+        yield f"{epochs.expected} epochs of search expected with scheduler {scheduler}"
     yield f"trials at once: {concurrent}, each as fast as a single trial on an idle machine"
     yield "not counted: starting workers, checkpoints, features of frozen backbones (computed once per machine)"
     if study.search.time_budget is not None:
