@@ -310,7 +310,7 @@ def _answered(what: str, value: object) -> str:
     text = str(value)
     if _ANSWERS[what].fullmatch(text) is None:
         raise TrackingError(
-            f"MLflow answered with {text[:80]!r}, not a valid {what}; check that the address is an MLflow server"
+            f"MLflow answered with the {what} {text[:80]!r}, which is invalid; is this an MLflow server?"
         )
     return text
 
