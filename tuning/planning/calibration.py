@@ -154,7 +154,7 @@ def _times(a_pass: Seconds, passes: float) -> Seconds:
 def _assumptions(study: StudyConfig, plan: Plan, concurrent: int) -> Iterator[str]:
     epochs, scheduler = plan.epochs, study.search.scheduler.name
     if epochs.expected is None:
-        yield f"{epochs.most} epochs of search, assuming no trial is stopped: what {scheduler} stops cannot be predicted"
+        yield f"{epochs.most} epochs of search, as if no trial were stopped: what {scheduler} stops cannot be predicted"
     else:
         yield f"{epochs.expected} epochs of search expected with scheduler {scheduler}"
     yield f"trials at once: {concurrent}, each as fast as a single trial on an idle machine"
