@@ -115,7 +115,7 @@ def test_a_study_runs_over_two_nodes(tmp_path: Path, with_token: str, home: Path
     )
     output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert "asks nobody for a token" not in output
+    assert "does not require a token" not in output
     record = workplace.record()
     assert record.state == "finished"
     assert len(record.trials) == 4
@@ -149,7 +149,7 @@ def test_a_node_with_other_code_or_versions_trains_nothing(
         process = workplace.start("run", "small.yaml", "--address", address, "--storage", storage, *long)
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert re.search(rf"warning: a worker on \S+ trains nothing for this study: {difference}", output + errors)
+    assert re.search(rf"warning: a worker on \S+ cannot train for this study: {difference}", output + errors)
     record = workplace.record()
     assert [trial.state for trial in record.trials] == ["completed"] * 4
     assert all(len(trial.epochs) == 20 for trial in record.trials)
@@ -166,19 +166,19 @@ def test_a_cluster_without_a_token_is_joined_with_a_warning(
         process = workplace.start("run", "small.yaml", "--address", address, "--trials", "1")
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
-    assert f"warning: the Ray cluster at {address} asks nobody for a token" in output
+    assert f"warning: the Ray cluster at {address} does not require a token" in output
 
 
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({}, "asks for a token, and ~/.ray/auth_token holds none. `ray get-auth-token`"),
-        ({"RAY_AUTH_TOKEN": "0" * 64}, "refuses the token of RAY_AUTH_TOKEN. `ray get-auth-token`"),
-        ({"RAY_AUTH_TOKEN_PATH": "wrong"}, "refuses the token of RAY_AUTH_TOKEN_PATH (wrong). `ray get-auth-token`"),
-        ({"RAY_AUTH_TOKEN_PATH": "missing"}, "asks for a token, and RAY_AUTH_TOKEN_PATH (missing) holds none. `ray"),
+        ({}, "requires a token, but ~/.ray/auth_token has none. `ray get-auth-token`"),
+        ({"RAY_AUTH_TOKEN": "0" * 64}, "rejects the token in RAY_AUTH_TOKEN. `ray get-auth-token`"),
+        ({"RAY_AUTH_TOKEN_PATH": "wrong"}, "rejects the token in RAY_AUTH_TOKEN_PATH (wrong). `ray get-auth-token`"),
+        ({"RAY_AUTH_TOKEN_PATH": "missing"}, "requires a token, but RAY_AUTH_TOKEN_PATH (missing) has none. `ray"),
         (
             {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": _TOKEN},
-            "asks for a token, and RAY_AUTH_MODE is 'disabled'; unset it, or set it to token",
+            "requires a token, but RAY_AUTH_MODE is 'disabled'; unset it, or set it to token",
         ),
     ],
     ids=["none", "wrong", "wrong file", "missing file", "disabled"],

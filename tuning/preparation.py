@@ -1,4 +1,4 @@
-"""All that can be wrong with a study, found out before anything is started or written."""
+"""Checks a study before anything is started or written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ from tuning.tracking.state import repeating, resolve_tracking_uri
 
 @dataclass(frozen=True)
 class StudyLocations:
-    """Where a study keeps its record, mirrors it, and runs."""
+    """Where a study's record, its MLflow mirror and its workers are."""
 
     storage: Path
     tracking_uri: str | None = None
-    """None: `MLFLOW_TRACKING_URI`, else `mlflow.db` beside the storage."""
+    """None: `MLFLOW_TRACKING_URI`, else `mlflow.db` next to the storage."""
     address: str | None = None
     """A running Ray cluster; None: a private one on this machine."""
 
@@ -38,26 +38,26 @@ class StudyLocations:
 
 @dataclass(frozen=True)
 class StudyContext:
-    """A study whose every precondition has been checked."""
+    """A study that has passed every check, and what it needs to run."""
 
     config: StudyConfig
     folder: StudyFolder
     tracking_uri: str
     address: str | None
     data: TrainingData
-    """As the study file describes it; a stage may see fewer or smaller images."""
+    """The images of the study file; a stage may use fewer or smaller ones."""
     images: Mapping[DataConfig, TrainingData]
-    """Those of every stage."""
+    """The images of every stage."""
     transfer_trials: tuple[TrialRecord, ...]
-    """Trials of the study that `search.warm_start` names."""
+    """Trials of the `search.warm_start` study."""
     observer: Observer
 
 
 def prepare(config: StudyConfig, folder: StudyFolder, locations: StudyLocations, observer: Observer) -> StudyContext:
-    """Check and build all that can be wrong before anything is started or written.
+    """Run every check before anything is started or written.
 
     Raises:
-        InputError: study, data, resources or tracking server are not as the study needs them.
+        InputError: something is wrong with the study, its data, resources or tracking server.
     """
     check_search(config)
     if locations.address is None:
@@ -75,13 +75,13 @@ def prepare(config: StudyConfig, folder: StudyFolder, locations: StudyLocations,
         feasibility = feasibility_on(images[stage.data])
         feasibility.require(stage.base)
         fetch_and_check(stage, feasibility)
-    check_reachable(tracking_uri)  # last, since it makes the database where there is none
+    check_reachable(tracking_uri)  # last, because it creates a missing database
     data = images[config.data]
     transfer_trials = warm_trials(make_stage(config, 0).study, locations.storage, data.fingerprint)
     return StudyContext(config, folder, tracking_uri, locations.address, data, images, transfer_trials, observer)
 
 
 def with_absolute_paths(config: StudyConfig) -> StudyConfig:
-    """Workers and later drivers stand in other folders than the one where the study was started."""
+    """The configuration with absolute paths: workers and later drivers have other working directories."""
     paths = {name: absolute(path) for name in ("root", "cache_dir") if (path := getattr(config.data, name)) is not None}
     return config.model_copy(update={"data": config.data.model_copy(update=paths)})

@@ -1,4 +1,4 @@
-"""Pre-trained weights that a study names: found, fetched and checked by the driver before any worker starts."""
+"""Pretrained weights of a study: the driver finds, fetches and checks them before any worker starts."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ _WEIGHTS, _ARCHITECTURE = "model.weights", "model.architecture"
 
 
 def with_local_weights(study: StudyConfig, tracking_uri: str, folder: StudyFolder) -> StudyConfig:
-    """The study with registered models (`models:/NAME@champion`) saved to files, and files by their absolute paths.
+    """The study with registered models (`models:/NAME@champion`) saved to files, and absolute paths of all files.
 
     Raises:
-        InputError: there is no such registered model.
+        InputError: the registered model does not exist.
     """
 
     def local(weights: Any) -> Any:
@@ -36,10 +36,10 @@ def with_local_weights(study: StudyConfig, tracking_uri: str, folder: StudyFolde
 
 
 def fetch_and_check(study: StudyConfig, feasibility: Feasibility) -> None:
-    """Fetch every combination of architecture and weights that the study may try, and see that they fit.
+    """Fetch and check every combination of architecture and weights that the study may try.
 
     Raises:
-        InputError: a download that fails, a file that is missing or does not fit; what to put where.
+        InputError: a download failed, or a file is missing or does not fit; says what to put where.
     """
     for values in _combinations(study):
         try:
@@ -47,7 +47,7 @@ def fetch_and_check(study: StudyConfig, feasibility: Feasibility) -> None:
             fetch_weights(config.model)
             feasibility.check(config)
         except InfeasibleError:
-            continue  # the search sets such configurations aside, with the reason
+            continue  # the search records it as infeasible, with the reason
 
 
 def _local(weights: Value, tracking_uri: str, folder: StudyFolder) -> Value:
@@ -60,7 +60,7 @@ def _local(weights: Value, tracking_uri: str, folder: StudyFolder) -> Value:
 
 
 def _mapped(path: str, parameter: Parameter, local: Callable[[Any], Any]) -> Parameter:
-    """The parameter with weights local where it offers them and where its condition asks for them."""
+    """The parameter with local weights in its choices and its condition."""
     update: dict[str, object] = {}
     if path == _WEIGHTS and parameter.choices is not None:
         update["choices"] = local(parameter.choices)

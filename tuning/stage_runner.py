@@ -1,4 +1,4 @@
-"""A study's trials: the stages of its search, one after another, then the retraining of the best."""
+"""Runs a study's trials: each stage of its search in turn, then the confirmation of the best."""
 
 import logging
 import threading
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def run_trials(study: StudyContext, recorder: Recorder, interrupt: threading.Event) -> RunOutcome:
-    """Search, then confirm the best; each only as far as the journal says that something is left to do.
+    """Search, then confirm the best, skipping what the journal shows as done.
 
     Raises:
         RecordError: the study's files cannot be written.
@@ -50,7 +50,7 @@ class _OpenStage:
 
     @property
     def ended(self) -> RunOutcome | None:
-        """Why nothing is left to train, if the record alone says so."""
+        """The outcome, if the record shows that nothing is left to train, else None."""
         reason = self.search.finish_reason
         if reason is None or not all(trial.is_finished for trial in self.stage.past):
             return None
@@ -58,12 +58,12 @@ class _OpenStage:
 
     @property
     def is_last(self) -> bool:
-        """Whether no stage follows."""
+        """Whether this is the last stage to run."""
         return self.stage.number == self.stage.count or self.search.target_reached
 
 
 def _current_stage(record: StudyRecord) -> int:
-    """Index of the stage that has begun last: those before it are over."""
+    """Index of the latest stage that has trials; earlier stages are done."""
     return max((trial.stage for trial in record.trials if trial.source != "confirm"), default=1) - 1
 
 
@@ -85,7 +85,7 @@ def _open_stage(study: StudyContext, record: StudyRecord, index: int) -> _OpenSt
 
 @dataclass(frozen=True)
 class StageRunner:
-    """The workers at the service of stage after stage."""
+    """Runs the stages and the confirmation on the workers."""
 
     study: StudyContext
     recorder: Recorder
@@ -93,7 +93,7 @@ class StageRunner:
     concurrent: int
 
     def search(self) -> RunOutcome:
-        """Run what is left of the search."""
+        """Run the rest of the search."""
         record = self.recorder.study()
         deadline = _deadline(self.study, record)
         for index in range(_current_stage(record), stage_count(self.study.config)):
@@ -106,11 +106,11 @@ class StageRunner:
                 break
             self._close(index, ended)
             if make_stage(self.study.config, index, self.recorder.study().trials).best is None:
-                break  # the next stage would have nothing to start from
+                break  # no result for the next stage to start from
         return ended
 
     def confirm(self) -> RunOutcome | None:
-        """Retrain the best trials; None if that came to its end, or there was nothing to retrain."""
+        """Retrain the best trials. None if that finished or there was nothing to retrain."""
         record = self.recorder.study()
         confirming = Confirming(record)
         retrained = [trial for trial in record.trials if trial.source == "confirm"]
@@ -131,7 +131,7 @@ class StageRunner:
             opened.search,
             make_scheduler(stage.study, stage.past),
             stage.past,
-            # Any trial that may yet be confirmed as champion needs its weights.
+            # Every trial that confirmation may make champion needs its weights.
             keep_checkpoints=max(config.search.keep_checkpoints, config.confirm.top),
             deadline=deadline,
         )
@@ -150,7 +150,7 @@ class StageRunner:
         )
 
     def _close(self, index: int, ended: RunOutcome) -> None:
-        """Give up what the stage's spent budget left unfinished: the next stage starts from what is known now."""
+        """End the trials that the stage's budget left unfinished: the next stage starts from the results so far."""
         for trial in make_stage(self.study.config, index, self.recorder.study().trials).past:
             if not trial.is_finished:
                 state: TrialState = "failed" if trial.epochs else "stopped"  # failed: its weights are not on disk
@@ -158,6 +158,6 @@ class StageRunner:
 
 
 def _deadline(study: StudyContext, record: StudyRecord) -> float | None:
-    """`time.monotonic()` at which the time budget is spent; earlier drivers have spent a part of it."""
+    """`time.monotonic()` at which the time budget runs out, less what earlier drivers used."""
     budget = study.config.search.time_budget
     return None if budget is None else time.monotonic() + budget - record.search_seconds

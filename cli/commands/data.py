@@ -1,4 +1,4 @@
-"""`data prepare` and `data info`: a study's images, before it is run."""
+"""`data prepare` and `data info`: a study's images, before it runs."""
 
 from typing import TYPE_CHECKING
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from trainables.data.training_data import TrainingData
 
 _LISTED = 10
-"""Files named of a kind; a data set may have thousands of doubles."""
+"""Maximum files to list of each kind; a data set may have thousands of duplicates."""
 
 
 def prepare(file: StudyFile, set_: Set = None) -> None:
-    """Decode the images once, so that `run` starts at once; downloads what is missing."""
+    """Download and decode the images, so that `run` starts right away."""
     _, data = _prepare(file, set_)
     say(f"{len(data.labels)} images of {len(data.classes)} classes are ready (fingerprint {data.fingerprint[:12]})")
 
 
 def info(file: StudyFile, set_: Set = None) -> None:
-    """Show classes, splits, images that look the same in two splits, normalisation and size of a study's images."""
+    """Show a study's images: classes, splits, near-duplicates across splits, normalization and size."""
     from cli.display.watch import watch
     from trainables.data.description import describe_data
 
     config, data = _prepare(file, set_)
     with watch(on_stderr=True) as observer:
-        observer.phase("looking for images that are alike")
+        observer.phase("looking for near-duplicate images")
         described = describe_data(config.data, observer.progress)
     channels, height, width = described.image_shape
     say(f"data set     {described.dataset}")
@@ -65,7 +65,7 @@ def _print_splits(described: "DataDescription") -> None:
 
 
 def _prepare(file: StudyFile, overrides: list[str] | None) -> "tuple[StudyConfig, TrainingData]":
-    """Read the study file and its images, saying how far it has come."""
+    """Read the study file and its images, and show the progress."""
     from cli.display.watch import watch
     from search_spaces.loading import load_study
     from trainables.data.training_data import prepare_training_data

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def open_test(
     name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None, json: Json = False
 ) -> None:
-    """Measure the champion on images that no trial has seen. Do it once: every opening is recorded."""
+    """Measure the champion on images that no trial has seen. Run it once: every use is recorded."""
     from cli.commands.sync import bring_to_mlflow
     from cli.display.output import result_alone
     from cli.display.watch import watch
@@ -47,4 +47,4 @@ def _print(report: "TestReport") -> None:
     for name, accuracy in per_class.items():
         say(f"  {name:<{width}}  {formatting.metric('accuracy', accuracy):>8}")
     if report.openings > 1:
-        say(f"this was opening number {report.openings} of the test: read the number with that in mind")
+        say(f"the test split was opened {report.openings} times, so this accuracy may be too optimistic")

@@ -1,4 +1,4 @@
-"""`pick`: choose the champion within limits of size and speed."""
+"""`pick`: choose the champion within size and speed limits."""
 
 import math
 import re
@@ -21,17 +21,18 @@ _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 def pick(
     name: StudyName,
     max_parameters: Annotated[
-        float | None, typer.Option(metavar="N", help="Parameters at most, for example 5e6.", show_default=False)
+        float | None,
+        typer.Option(metavar="N", help="Maximum number of parameters, for example 5e6.", show_default=False),
     ] = None,
     max_macs: Annotated[
         float | None,
-        typer.Option(metavar="N", help="Multiply-accumulates for one image at most.", show_default=False),
+        typer.Option(metavar="N", help="Maximum multiply-accumulates per image.", show_default=False),
     ] = None,
     max_latency: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Time for one image at most, measured on one thread of this machine's CPU: 10ms.",
+            help="Maximum time per image on one CPU thread of this machine, for example 10ms.",
             show_default=False,
         ),
     ] = None,
@@ -39,7 +40,7 @@ def pick(
     tracking_uri: TrackingUri = None,
     json: Json = False,
 ) -> None:
-    """Make the best trial within all the limits the champion, and register its model."""
+    """Make the best trial within the limits the champion, and register its model."""
     from cli.commands.sync import bring_to_mlflow
     from cli.display.output import result_alone
     from cli.display.watch import watch
@@ -73,12 +74,12 @@ def _print(picked: "Picked") -> None:
     say(f"trial {picked.trial} is now the champion of study {picked.study}: {picked.objective} {value}")
     say(f"picked for {picked.limits}: {formatting.sizes(picked.size)}")
     if picked.latency_s:
-        say("time for one image on one thread of this machine's CPU, median:")
+        say("median time per image on one CPU thread of this machine:")
     for number, seconds in picked.latency_s.items():
         say(f"  trial {number}  {1000 * seconds:.3g} ms")
     if picked.unavailable:
         numbers = ", ".join(map(str, picked.unavailable))
-        say(f"better, but not available because the weights were not kept (search.keep_checkpoints): trial {numbers}")
+        say(f"better, but unavailable because the weights were not kept (search.keep_checkpoints): trial {numbers}")
     say(f"model: {picked.model_uri}")
 
 

@@ -11,9 +11,9 @@ from cli.display.output import say
 from cli.options import Json, Set, StudyFile
 
 _LISTED = 50
-"""Choices of a parameter, or epochs at which the scheduler decides, that are written out."""
+"""Maximum choices of a parameter, or rungs, to print."""
 _REASONS = 10
-"""Reasons why configurations cannot be built that are written out, the commonest first."""
+"""Maximum reasons for infeasible configurations to print, most common first."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,24 +34,24 @@ Calibrate = Annotated[
     bool,
     typer.Option(
         "--calibrate",
-        help="Train a few batches of a few configurations on the study's images, decoding them first if necessary, "
+        help="Train a few batches of a few configurations on the study's images, decoded first if necessary, "
         "and estimate the time.",
     ),
 ]
 
 
 def plan(file: StudyFile, set_: Set = None, json: Json = False, calibrate: Calibrate = False) -> None:
-    """Show what a study would search, how large its models are, what it may cost, and what cannot be built."""
+    """Show a study's search space, model sizes, cost, and infeasible configurations."""
     from cli.display.output import result_alone
     from search_spaces.loading import load_study
 
     study = load_study(file, set_ or [])
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is loaded, as in the workers
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch loads, as in the workers
     with result_alone(json) as show:
         from cli.display.watch import watch
         from tuning.planning.planner import plan_study
 
-        logging.getLogger("optuna").setLevel(logging.WARNING)  # announces every study it makes in memory
+        logging.getLogger("optuna").setLevel(logging.WARNING)  # logs every in-memory study
         if calibrate:
             with watch(on_stderr=True) as observer:
                 made = plan_study(study, observer)
@@ -131,7 +131,7 @@ def _condition(value: object) -> str:
 
 
 def _first_of(values: "Sequence[object]") -> str:
-    """All values, or of many the first and the last."""
+    """All values; if there are many, the first ones and the last."""
     from cli.display import formatting
 
     shown = list(map(formatting.number, values[:_LISTED]))
@@ -163,7 +163,7 @@ def _epochs(made: "Plan") -> str:
     rungs = f", decided at {_first_of(epochs.rungs)}" if epochs.rungs else ""
     expected = "" if epochs.expected is None else f", about {epochs.expected} expected"
     confirm = f"; {epochs.confirm} more to confirm the best" if epochs.confirm else ""
-    return f"epochs: {epochs.a_trial} a trial{rungs}; {epochs.most} in all at most{expected}{confirm}"
+    return f"epochs: {epochs.a_trial} per trial{rungs}; at most {epochs.most} in total{expected}{confirm}"
 
 
 def _print_time(time: "PlannedTime") -> None:
@@ -175,7 +175,7 @@ def _print_time(time: "PlannedTime") -> None:
         for one, said in ((one, formatting.parameters(one.params)) for one in time.samples)
     ]
     _print_table(("", "s/epoch", f"measured with {time.threads} thread{'s' if time.threads > 1 else ''}"), rows, (1,))
-    confirm = f", of them {_span(time.confirm)} to confirm the best" if time.confirm.high else ""
+    confirm = f", including {_span(time.confirm)} to confirm the best" if time.confirm.high else ""
     say(f"\ntime: {_span(time.total)}{confirm}")
     for assumption in time.assumptions:
         say(f"  {assumption}")

@@ -1,4 +1,4 @@
-"""`repair`: save what can be saved of a damaged journal."""
+"""`repair`: recover what is left of a damaged journal."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from tuning.storage.repair import Repair
 
 _SHOWN = 20
-"""Lines of a list that are written out."""
+"""Maximum lines of a list to print."""
 
 
 def repair(
     name: StudyName,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it, without a question.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Repair without asking.")] = False,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
     """Show what is damaged in a study's journal and what would be lost, then repair it. The damaged file is kept."""
@@ -33,16 +33,16 @@ def repair(
 
     done = repair_journal(folder, approve)
     if done is None:
-        say(f"nothing to repair: every line of {folder.journal} is as it was written")
+        say(f"nothing to repair: every line of {folder.journal} is intact")
         return
     say(f"repaired; the damaged journal is kept as {done.kept_as}")
     say(f"go on with `{folder.command('resume')}`, or see `{folder.command('results')}`")
 
 
 def _print(found: "Repair") -> None:
-    _print_list("what is wrong:", found.problems)
-    say(f"{found.lines_lost} events cannot be saved" if found.lines_lost else "every event can be saved")
-    _print_list("what becomes of it:", found.consequences)
+    _print_list("problems:", found.problems)
+    say(f"{found.lines_lost} events cannot be recovered" if found.lines_lost else "every event can be recovered")
+    _print_list("consequences:", found.consequences)
 
 
 def _print_list(heading: str, lines: tuple[str, ...]) -> None:

@@ -26,7 +26,7 @@ def results(
         typer.Option(min=1, help=f"Show the best K trials. Default: {_SHOWN}; with --json, all.", show_default=False),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Also show what each parameter had to do with the objective.")
+        bool, typer.Option("--explain", help="Also show each parameter's effect on the objective.")
     ] = False,
     storage: Storage = DEFAULT_STORAGE,
     json: Json = False,
@@ -143,7 +143,7 @@ def _trade_offs(found: "StudyResults", second: "Size") -> "Table":
 
 
 def _failures(found: "StudyResults") -> list[str]:
-    """Each reason for failure once, the most frequent first, with the trials it ended."""
+    """Each failure reason once, most frequent first, with its trials."""
     by_reason: dict[tuple[str, str], list[int]] = defaultdict(list)
     for trial in found.trials:
         if trial.state in ("failed", "infeasible"):

@@ -1,4 +1,4 @@
-"""`run` and `resume`: start a study, or take one up again."""
+"""`run` and `resume`: start or resume a study."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def run(
     file: StudyFile,
     set_: Set = None,
-    name: Annotated[str | None, typer.Option(help="Another name for the study.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Override the study's name.", show_default=False)] = None,
     trials: Annotated[int | None, typer.Option(help="Trials to train.", show_default=False)] = None,
     time_budget: TimeBudget = None,
     storage: Storage = DEFAULT_STORAGE,
@@ -26,19 +26,19 @@ def run(
     address: Address = None,
     resume: Annotated[
         Literal["auto"] | None,
-        typer.Option(help="`auto`: go on with the study if there is one of this name.", show_default=False),
+        typer.Option(help="`auto`: resume the study of this name if it exists.", show_default=False),
     ] = None,
     accept_changes: Annotated[
         bool,
         typer.Option(
             "--accept-changes",
-            help="With `--resume auto`: go on by the file as it is now, where results stay comparable.",
+            help="With `--resume auto`: resume with the changed file if results stay comparable.",
         ),
     ] = False,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Run a study file: search, keep the champion, register it."""
+    """Run a study file: search, then register the champion."""
     from cli.display.output import result_alone
     from cli.display.summary import print_summary
     from cli.display.watch import watch
@@ -48,7 +48,7 @@ def run(
     from tuning.tracking.state import repeating
 
     if accept_changes and resume is None:
-        raise InputError("--accept-changes is for a study that goes on: give --resume auto with it")
+        raise InputError("--accept-changes needs --resume auto: it applies to a resumed study")
     given = {"name": name, "search.trials": trials, "search.time_budget": time_budget}
     overrides = [*(set_ or []), *(f"{key}={value}" for key, value in given.items() if value is not None)]
     config = load_study(file, overrides)
@@ -76,7 +76,7 @@ def run(
 
 @contextmanager
 def _shown(verbose: bool, tracking_uri: str | None) -> Iterator[None]:
-    """Print what is logged on standard error, if asked to."""
+    """With `verbose`, print log messages on standard error."""
     from cli.display.output import say_aside
     from tuning.storage.driver_log import shown_log
 
@@ -85,7 +85,7 @@ def _shown(verbose: bool, tracking_uri: str | None) -> Iterator[None]:
 
 
 def _going_on(folder: "StudyFolder", config: "StudyConfig", accept_changes: bool) -> "StudyConfig":
-    """The configuration of the study that is to go on, given its file as it is now."""
+    """Configuration to resume the study with, given its current file."""
     from cli.studies import open_study
     from tuning.changes import going_on
 
@@ -96,7 +96,7 @@ def _going_on(folder: "StudyFolder", config: "StudyConfig", accept_changes: bool
 def resume(
     name: StudyName,
     trials: Annotated[
-        str | None, typer.Option(metavar="+N", help="Train N trials more than the study asks for.", show_default=False)
+        str | None, typer.Option(metavar="+N", help="Train N more trials than the study has.", show_default=False)
     ] = None,
     time_budget: TimeBudget = None,
     storage: Storage = DEFAULT_STORAGE,

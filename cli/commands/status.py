@@ -1,4 +1,4 @@
-"""`status` and `stop`: what a study's driver does, from another terminal."""
+"""`status` and `stop`: check on or stop a study's driver from another terminal."""
 
 import os
 import signal
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from tuning.storage.lock import LockOwner
 
 _STOP_SECONDS = 120.0
-"""Within this a driver has ended its workers and written its last event."""
+"""Time limit for a driver to stop its workers and write its last event."""
 
 
 def status(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A study; default: all.")] = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> None:
-    """Say whether a study runs, is interrupted or finished, or its driver died."""
+    """Show whether a study is running, interrupted or finished, or its driver died."""
     from cli.studies import open_study
     from tuning.storage.catalog import study_names
 
@@ -43,7 +43,7 @@ def status(
 
 
 def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
-    """Ask a study's driver to stop cleanly, and wait until it has; `resume` goes on from there."""
+    """Ask a study's driver to stop cleanly, and wait for it; `resume` continues from there."""
     from cli.studies import open_study
     from tuning.storage.catalog import find_study
     from tuning.storage.lock import holds_lock, lock_owner
@@ -74,12 +74,12 @@ def stop(name: StudyName, storage: Storage = DEFAULT_STORAGE) -> None:
     while (now := lock_owner(folder)) is not None and now.alive and now.pid == driver.pid:
         if time.monotonic() > deadline:
             raise StudyFailedError(
-                f"process {driver.pid} has not ended {_STOP_SECONDS:.0f} s after it was asked to; "
+                f"process {driver.pid} has not ended {_STOP_SECONDS:.0f} s after SIGTERM; "
                 f"`kill -9 {driver.pid}` ends it at once, and {go_on} goes on without loss"
             )
         time.sleep(0.2)
     if open_study(storage, name).driver_died:
-        raise StudyFailedError(f"the driver of study {name!r} ended without its last word; go on with {go_on}")
+        raise StudyFailedError(f"the driver of study {name!r} ended without recording the end; go on with {go_on}")
     say(f"study {name} stopped; go on with {go_on}")
 
 
@@ -115,7 +115,7 @@ def _print(study: "OpenedStudy", storage: Path) -> None:
 
 
 def _mirror_lines(study: "OpenedStudy") -> list[str]:
-    """What MLflow lacks and why. A living driver that is a few events ahead is no news."""
+    """What MLflow lacks and why. A running driver may be a few events ahead, which is not shown."""
     from cli.display import formatting
     from tuning.tracking.state import events_waiting, read_problem, read_state, repeating
 
@@ -123,7 +123,9 @@ def _mirror_lines(study: "OpenedStudy") -> list[str]:
     if problem is not None:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(problem.failing_since))
         ago = formatting.duration(max(0.0, time.time() - problem.failing_since))
-        lines.append(f"MLflow at {problem.tracking_uri} has taken nothing since {since}, {ago} ago: {problem.problem}")
+        lines.append(
+            f"MLflow at {problem.tracking_uri} has not accepted data since {since}, {ago} ago: {problem.problem}"
+        )
     waiting = events_waiting(study.folder, read_state(study.folder))
     if waiting and not (study.driver is not None and study.driver.alive):
         given = None if problem is None or "***" in problem.tracking_uri else problem.tracking_uri
@@ -148,6 +150,6 @@ def _driver(driver: "LockOwner") -> str:
 
     ago = formatting.duration(max(0.0, time.time() - driver.heartbeat))
     if driver.pid is None:
-        return f"its lock file is not understood, last heartbeat {ago} ago"
+        return f"its lock file is damaged, last heartbeat {ago} ago"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(driver.since))
     return f"process {driver.pid} on {driver.host}, since {since}, last heartbeat {ago} ago"

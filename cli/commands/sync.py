@@ -1,4 +1,4 @@
-"""`sync`: bring MLflow up to what a study's journal holds."""
+"""`sync`: bring MLflow up to date with a study's journal."""
 
 from cli.display.output import say
 from cli.options import Storage, StudyName, TrackingUri
@@ -6,7 +6,7 @@ from tuning.storage.paths import DEFAULT_STORAGE, StudyFolder
 
 
 def sync(name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: TrackingUri = None) -> None:
-    """Write to MLflow what has not arrived there, for example because the server was down."""
+    """Write to MLflow what it lacks, for example because the server was down."""
     from trainables.errors import StudyFailedError
     from tuning.storage.catalog import find_study
     from tuning.tracking.state import masked, resolve_tracking_uri
@@ -16,11 +16,11 @@ def sync(name: StudyName, storage: Storage = DEFAULT_STORAGE, tracking_uri: Trac
     problem = bring_to_mlflow(folder, uri)
     if problem is not None:
         raise StudyFailedError(problem)
-    say(f"MLflow at {masked(uri)} holds all of study {name}")
+    say(f"MLflow at {masked(uri)} is up to date with study {name}")
 
 
 def bring_to_mlflow(folder: StudyFolder, uri: str) -> str | None:
-    """Write everything to MLflow; what went wrong, in words, or None."""
+    """Write everything to MLflow; return what went wrong, or None."""
     from tuning.tracking.mirror import Mirror
     from tuning.tracking.mlflow_store import TrackingError
 
@@ -28,6 +28,6 @@ def bring_to_mlflow(folder: StudyFolder, uri: str) -> str | None:
     try:
         mirror.bring_up_to_date()
     except TrackingError as error:
-        return f"MLflow did not take all of study {folder.name}: {error}"
+        return f"MLflow did not accept all of study {folder.name}: {error}"
     left_out = mirror.health().left_out
-    return f"MLflow refused a part of study {folder.name}: {'; '.join(left_out)}" if left_out else None
+    return f"MLflow refused part of study {folder.name}: {'; '.join(left_out)}" if left_out else None

@@ -1,4 +1,4 @@
-"""`ui`: MLflow's own interface over the studies of a storage folder."""
+"""`ui`: MLflow's web interface for the studies of a storage folder."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from trainables.errors import InputError, StudyFailedError
 from tuning.storage.paths import DEFAULT_STORAGE
 
 _HOST = "127.0.0.1"
-"""This machine only: MLflow asks nobody for a password."""
+"""Local only: MLflow does not ask for a password."""
 
 
 def ui(
@@ -22,7 +22,7 @@ def ui(
     storage: Storage = DEFAULT_STORAGE,
     tracking_uri: TrackingUri = None,
 ) -> None:
-    """Open MLflow's interface on 127.0.0.1, until Ctrl-C."""
+    """Serve MLflow's web interface on 127.0.0.1 until Ctrl-C."""
     from tuning.tracking.state import masked, resolve_tracking_uri
 
     uri = resolve_tracking_uri(tracking_uri, storage)
@@ -34,14 +34,14 @@ def ui(
     command = [sys.executable, "-m", "mlflow", "ui", "--host", _HOST, "--port", str(port)]
     environment = {
         **os.environ,
-        # Not --backend-store-uri: everybody on this machine sees the command line, and a password on it.
+        # Not --backend-store-uri: every user of this machine can see the command line and a password in it.
         "MLFLOW_BACKEND_STORE_URI": uri,
-        # Its job runner would start nine more processes of 235 MB, for features that nobody here uses.
+        # The job runner would start nine more processes of 235 MB each, for features not used here.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     code = subprocess.run(command, check=False, env=environment).returncode
     if code != 0:
-        raise StudyFailedError(f"MLflow's interface ended with exit code {code}; its own words are above")
+        raise StudyFailedError(f"MLflow's interface ended with exit code {code}; see its output above")
 
 
 def _check_port(port: int) -> None:

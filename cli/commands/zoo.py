@@ -1,4 +1,4 @@
-"""`zoo`: what a study file can name, with every option and its default."""
+"""`zoo`: lists what a study file can use, with options and defaults."""
 
 import difflib
 import inspect
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Category(StrEnum):
-    """A part of the zoo."""
+    """Categories of the zoo."""
 
     models = "models"
     optimizers = "optimizers"
@@ -37,15 +37,16 @@ _SECTIONS = {
     Category.schedules: "schedule",
     Category.augmentation: "augmentation",
 }
-"""Shelves whose things are variants of a section of the trial configuration."""
+"""Categories whose entries are variants of a section of the trial configuration."""
 
 
 def zoo(
     category: Annotated[
-        Category | None, typer.Argument(help="A part of the zoo; default: all.", show_default=False)
+        Category | None, typer.Argument(help="Category to list; default: all.", show_default=False)
     ] = None,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One thing of it, with its options.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Entry of the category to show with its options.", show_default=False),
     ] = None,
 ) -> None:
     """List models, optimizers, schedules, augmentation, data sets, searchers and schedulers, or print the schema."""
@@ -84,7 +85,7 @@ def _show_one(category: Category, name: str) -> None:
     elif category in (Category.datasets, Category.augmentation):
         raise InputError(f"one of {category} cannot be shown alone; `tune-cli zoo {category}` shows all of them")
     else:
-        raise InputError(f"no {name!r} among the {category}; there are: {', '.join(_descriptions(category))}")
+        raise InputError(f"no {name!r} in {category}; available: {', '.join(_descriptions(category))}")
 
 
 def _print_architectures() -> None:
@@ -111,7 +112,7 @@ def _print_stages(architecture: str) -> None:
 
 
 def _descriptions(category: Category) -> dict[str, str]:
-    """Name to one line."""
+    """One-line description by name."""
     if category is Category.datasets:
         from trainables.data.sources import DATASETS
 
@@ -123,7 +124,7 @@ def _descriptions(category: Category) -> dict[str, str]:
 
 
 def _configs(category: Category) -> "Mapping[str, type[Config]]":
-    """Configuration classes of a category by name; a section of a single class has it under the empty name."""
+    """Configuration classes of a category by name; a section with a single class uses the empty name."""
     from search_spaces.fields import variants
     from search_spaces.search_options import SchedulerConfig, SearcherConfig
 
@@ -145,7 +146,7 @@ def _print_options(config: "type[Config]") -> None:
 
 
 def _print_columns(rows: Sequence[tuple[str, ...]]) -> None:
-    """Text in columns; what is too long goes on under itself."""
+    """Print text in columns; long cells wrap."""
     from rich.table import Table
     from rich.text import Text
 
@@ -167,7 +168,7 @@ def _default(field: "FieldInfo") -> str:
 
 
 def _type(annotation: Any) -> str:
-    """A field's type as a person writes it: `int`, `relu | gelu`, `list of int`."""
+    """A field's type as text: `int`, `relu | gelu`, `list of int`."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _type(arguments[0])

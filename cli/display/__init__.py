@@ -1,1 +1,1 @@
-"""How a study is shown."""
+"""Terminal output of studies."""

@@ -1,4 +1,4 @@
-"""How numbers, times and parameters are written for people."""
+"""Formats numbers, times and parameters for display."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ STATES: dict[TrialState, str] = {
     "infeasible": "infeasible",
     "proposed": "waiting",
 }
-"""What each state of a trial is called, in the order in which they are listed."""
+"""Display name of each trial state, in display order."""
 
 
 def metric(name: str, value: float | None) -> str:
-    """A metric: accuracies in percent, anything else with four digits; a dash for none."""
+    """A metric: accuracies in percent, others with four significant digits, `-` for None."""
     if value is None:
         return "-"
     return f"{100 * value:.2f} %" if name.endswith("accuracy") else f"{value:.4g}"
@@ -31,7 +31,7 @@ def interval(low: float, high: float) -> str:
 
 
 def sizes(size: Mapping[str, int]) -> str:
-    """`5,010 parameters, 102,400 macs`: what a model costs for one image."""
+    """`5,010 parameters, 102,400 macs`: a model's cost per image."""
     return ", ".join(f"{size[name]:,} {name}" for name in ("parameters", "macs") if name in size) or "size unknown"
 
 
@@ -47,18 +47,18 @@ def duration(seconds: float) -> str:
 
 
 def number(value: object) -> str:
-    """A parameter's value: floats with four digits, the rest as it is, in one line."""
+    """A parameter's value on one line; floats with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else visible_in_line(str(value))
 
 
 def parameters(params: Mapping[str, Any]) -> str:
-    """`filters=32 learning_rate=0.001`, with paths shortened where that is unambiguous."""
+    """`filters=32 learning_rate=0.001`, with paths shortened where unambiguous."""
     short = short_names(params)
     return " ".join(f"{short[path]}={number(value)}" for path, value in params.items())
 
 
 def short_names(paths: Iterable[str]) -> dict[str, str]:
-    """Each path to its last part, `optimizer.name` to `optimizer`, and to itself where two would be called alike."""
+    """Each path to its last part, `optimizer.name` to `optimizer`, or to itself if the short name is not unique."""
     short = {path: _last_part(path) for path in paths}
     alike = Counter(short.values())
     return {path: name if alike[name] == 1 else path for path, name in short.items()}
@@ -70,5 +70,5 @@ def _last_part(path: str) -> str:
 
 
 def counts(by_state: Mapping[TrialState, int]) -> str:
-    """`12 completed, 3 stopped early, 1 failed`, leaving out what is zero."""
+    """`12 completed, 3 stopped early, 1 failed`, without zero counts."""
     return ", ".join(f"{by_state[state]} {word}" for state, word in STATES.items() if by_state.get(state)) or "none yet"

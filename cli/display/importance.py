@@ -1,4 +1,4 @@
-"""What each parameter had to do with the objective, as a table."""
+"""Table of each parameter's effect on the objective."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -18,19 +18,19 @@ _VALUES_SHOWN = 3
 
 
 class ExplainedResults(StudyResults):
-    """A study's results and what each parameter had to do with them."""
+    """A study's results with parameter importance."""
 
     importance: SerializeAsAny[Config]
     """A `tuning.selection.importance.Importance`."""
 
 
 def with_importance(results: StudyResults, importance: "Importance") -> ExplainedResults:
-    """Both as one object for JSON."""
+    """Both in one object for JSON."""
     return ExplainedResults(**dict(results), importance=importance)
 
 
 def explained(record: StudyRecord) -> "Importance":
-    """`tuning.selection.importance.explain` without Optuna's announcements."""
+    """`tuning.selection.importance.explain` without Optuna's log messages."""
     from tuning.selection.importance import explain
 
     logging.getLogger("optuna").setLevel(logging.WARNING)
@@ -38,13 +38,13 @@ def explained(record: StudyRecord) -> "Importance":
 
 
 def print_importance(importance: "Importance") -> None:
-    """Print the parameters, most important first, with the values that did best."""
+    """Print the parameters, most important first, with their best values."""
     from rich.table import Table
 
     from cli.display.output import console
 
     note = f": {importance.note}" if importance.note else ""
-    say(f"\nwhat set the best of {importance.trials} trials apart{note}")
+    say(f"\nparameter importance over {importance.trials} trials{note}")
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
     for heading in ("parameter", "importance", "variance", "correlation"):
         table.add_column(heading, justify="left" if heading == "parameter" else "right", no_wrap=True)

@@ -1,4 +1,4 @@
-"""A running study on a terminal: a table that is drawn anew a few times a second."""
+"""Shows a running study on a terminal as a table, redrawn a few times a second."""
 
 import threading
 from collections import OrderedDict
@@ -18,17 +18,17 @@ from tuning.storage.journal import Event
 from tuning.storage.record import StudyRecord
 
 _DRAWS_PER_SECOND = 2
-"""A drawing takes a few milliseconds of a core that trials could use."""
+"""Each redraw takes a few milliseconds of CPU time from the trials."""
 _WARNINGS_SHOWN = 3
 _WARNINGS_KEPT = 50
 _LINES_BESIDE_TRIALS = 12
-"""Lines of everything but the running trials, parameters of the best included."""
+"""Lines besides the running trials, including the parameters of the best."""
 
 _COLORS = {"completed": "green", "stopped": "yellow", "failed": "red", "infeasible": "magenta", "running": "cyan"}
 
 
 class LiveTable:
-    """Observer that draws. Events come from the driver's thread and drawing is another's: a lock keeps them apart."""
+    """Observer that draws a table. A lock protects it: events come from the driver's thread, another one draws."""
 
     def __init__(self, progress: StudyProgress, console: Console) -> None:
         self._progress = progress
@@ -51,19 +51,19 @@ class LiveTable:
         self._live.stop()
 
     def phase(self, text: str) -> None:
-        """Show what the driver does now."""
+        """Show what the driver is doing."""
         with self._lock:
             self._phase, self._step = text, None
 
     def warning(self, text: str) -> None:
-        """Show the warning among the last ones, equal ones counted; all of them stay at the end."""
+        """Show the warning among the latest, with a count of repeats. At the end, all are shown."""
         with self._lock:
             self._warnings[text] = self._warnings.pop(text, 0) + 1
             if len(self._warnings) > _WARNINGS_KEPT:
                 self._warnings.popitem(last=False)
 
     def progress(self, text: str, done: int, total: int) -> None:
-        """Show a bar for the step under way."""
+        """Show a progress bar for the current step."""
         with self._lock:
             self._step = (text, done, total)
 
@@ -78,7 +78,7 @@ class LiveTable:
             self._progress.event(event)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw everything as of now."""
+        """Draw the current state."""
         with self._lock:
             parts: list[RenderableType] = [self._heading()]
             if self._step is not None:

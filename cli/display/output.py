@@ -1,7 +1,7 @@
-"""Standard output and standard error: the one place where text leaves the program, and who may write where.
+"""Standard output and standard error: all output of the program goes through this module.
 
-Names of files and classes, answers of servers and messages of libraries are other people's. A terminal obeys what is
-in them: escape sequences color, move, retitle, and hide. So all text goes through `visible` on its way out.
+File names, class names, server responses and library messages are untrusted. A terminal executes the escape sequences
+in them, which can color, move, retitle and hide text. So all text goes through `visible` first.
 """
 
 import os
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WIDTH_ELSEWHERE = 120
-"""Columns where standard output is no terminal."""
+"""Columns if standard output is not a terminal."""
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and newline, DEL, C1
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # reordering of text, and lines that end where none is seen to
-    "\ud800-\udfff]"  # bytes of a name that is not UTF-8
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 except tab and newline, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # bidirectional controls and invisible line separators
+    "\ud800-\udfff]"  # bytes of names that are not UTF-8
 )
 _UNSEEN_IN_LINE = re.compile(f"[\t\n]|{_UNSEEN.pattern}")
 
 
 def visible(text: str) -> str:
-    r"""The text with escapes such as `\x1b` for what a terminal would act on; line ends and tabs stay."""
+    r"""The text with control characters escaped, for example as `\x1b`; newlines and tabs stay."""
     return _UNSEEN.sub(_escape, text)
 
 
 def visible_in_line(text: str) -> str:
-    r"""As `visible`, for names within a line or table: line ends and tabs are `\n` and `\t`."""
+    r"""Like `visible`, for names in a line or table: newlines and tabs become `\n` and `\t`."""
     return _UNSEEN_IN_LINE.sub(_escape, text)
 
 
@@ -41,7 +41,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def say(text: str = "", stream: TextIO | None = None) -> None:
-    """Write a line to standard output, or to another stream."""
+    """Write a line to standard output or `stream`."""
     print(visible(text), file=stream or sys.stdout, flush=True)
 
 
@@ -51,9 +51,9 @@ def say_aside(text: str) -> None:
 
 
 def console(stream: TextIO | None = None) -> "Console":
-    """Standard output, or another stream, for tables: text is not interpreted and goes through `visible`.
+    """Console for tables on standard output or `stream`: no markup, and text goes through `visible`.
 
-    Colors only on a terminal and without NO_COLOR.
+    Colors only on a terminal, and not if NO_COLOR is set.
     """
     from cli.display.visible_console import VisibleConsole
 
@@ -65,8 +65,8 @@ def console(stream: TextIO | None = None) -> "Console":
 def result_alone(json: bool) -> Iterator[Callable[["BaseModel"], None]]:
     """Yield a function that prints a result as JSON on standard output.
 
-    With `json`, whatever else is written to standard output meanwhile, by this program, a library or a child process,
-    goes to standard error: the descriptor itself is redirected, not only `sys.stdout`.
+    With `json`, all other standard output of this program, its libraries and its child processes goes to standard
+    error: the file descriptor is redirected, not only `sys.stdout`.
     """
     if not json:
         yield lambda result: say(_json(result))
@@ -83,7 +83,7 @@ def result_alone(json: bool) -> Iterator[Callable[["BaseModel"], None]]:
 
 
 def _json(result: "BaseModel") -> str:
-    """The result as JSON; what `visible` escapes is escaped as JSON has it, so that no value changes."""
+    """The result as JSON; what `visible` would escape gets JSON escapes, so that no value changes."""
     return _UNSEEN.sub(lambda match: f"\\u{ord(match.group()):04x}", result.model_dump_json(indent=2))
 
 

@@ -1,4 +1,4 @@
-"""A study where there is no terminal to draw on: one line for each thing worth keeping in a log."""
+"""Shows a running study as plain lines, for output that is not a terminal."""
 
 import time
 from typing import TextIO
@@ -10,11 +10,11 @@ from tuning.storage.journal import Event, TrialFinished
 from tuning.storage.record import StudyRecord
 
 _PROGRESS_SECONDS = 10.0
-"""Least time between two lines about the same long step."""
+"""Minimum time between two progress lines."""
 
 
 class PlainLines:
-    """Observer that writes lines, without color or cursor movement."""
+    """Observer that writes lines without color or cursor movement."""
 
     def __init__(self, progress: StudyProgress, stream: TextIO) -> None:
         self._progress = progress
@@ -41,7 +41,7 @@ class PlainLines:
         self._progress.take_up(record)
 
     def event(self, event: Event) -> None:
-        """One line a finished trial."""
+        """One line per finished trial."""
         trial = self._progress.open.get(event.number) if isinstance(event, TrialFinished) else None
         self._progress.event(event)
         if trial is not None and isinstance(event, TrialFinished):

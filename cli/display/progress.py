@@ -1,4 +1,4 @@
-"""A running study in numbers, kept up to date event by event: the cost of an event does not grow with the study."""
+"""Counters of a running study, updated by each event in time independent of the study's size."""
 
 import time
 from collections import Counter
@@ -30,7 +30,7 @@ class OpenTrial:
     params: dict[str, Any]
     max_epochs: int
     confirms: bool = False
-    """A retraining of one of the best; no rival to them."""
+    """Whether it retrains one of the best trials; such a trial is never the leader."""
     state: TrialState = "proposed"
     epoch: int = 0
     """Epochs done."""
@@ -45,13 +45,13 @@ class OpenTrial:
 
 @dataclass
 class Tally:
-    """How many trials of a kind there are to be."""
+    """Progress of the search or the confirmation."""
 
     wanted: int = 0
     done: int = 0
-    """Completed, stopped or failed: those that count."""
+    """Completed, stopped or failed trials."""
     seconds: float = 0.0
-    """Time that the ones done took on workers."""
+    """Time on workers of the trials done."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Leader:
 
 
 class StudyProgress:
-    """Counters of one study: of what there is when a driver takes it up, then of every event, in order."""
+    """Counters of one study: start from the record of a resumed study, then feed every event in order."""
 
     def __init__(self) -> None:
         self.name = ""
@@ -79,7 +79,7 @@ class StudyProgress:
         self.open: dict[int, OpenTrial] = {}
         self._finished_leader: Leader | None = None
         self._data: Any = None
-        """What the latest trials see."""
+        """Data section of the latest trial."""
         self._opened_at: float | None = None
         self._ended_at: float | None = None
         self._last_at = 0.0
@@ -87,7 +87,7 @@ class StudyProgress:
         self._concurrent = 0
 
     def take_up(self, record: StudyRecord) -> None:
-        """Begin with a study that an earlier driver left."""
+        """Start from the record of a study that an earlier driver left."""
         self._settings(record.config)
         self._earlier_seconds = record.search_seconds
         if record.state != "running":
@@ -103,7 +103,7 @@ class StudyProgress:
                 self._move(counted, trial.state)
 
     def event(self, event: Event) -> None:
-        """Take one event in."""
+        """Process one event."""
         if isinstance(event, StudyOpened):
             self._study_opened(event)
         elif isinstance(event, TrialProposed):
@@ -126,21 +126,21 @@ class StudyProgress:
 
     @property
     def leader(self) -> Leader | None:
-        """The best of all trials that have not failed, running ones included."""
+        """The best trial, running ones included, failed ones excluded."""
         leader = self._finished_leader
         for trial in self.open.values():
             leader = _better(leader, trial)
         return leader
 
     def elapsed(self, now: float | None = None) -> float:
-        """Seconds that drivers have searched up to `now`; the clock stops when the study ends."""
+        """Seconds that drivers have run up to `now`; stops when the study ends."""
         if self._opened_at is None:
             return self._earlier_seconds
         until = self._ended_at or now or time.time()
         return self._earlier_seconds + max(0.0, until - self._opened_at)
 
     def remaining(self, now: float | None = None) -> float | None:
-        """Seconds to go, from the mean time of what has finished; None before there is anything to go by, and after."""
+        """Seconds remaining, from the mean time per finished trial; None before the first and after the study's end."""
         if self._ended_at is not None:
             return None
         by_trials = self._remaining_by_trials()
@@ -159,7 +159,7 @@ class StudyProgress:
         return (searching * mean + confirming * confirm_mean) / at_once
 
     def _to_train(self, *, confirms: bool) -> float:
-        """Trials of a kind that are left, those under way counted by the share of their epochs that is left."""
+        """Trials left to train; a running trial counts by the share of its epochs that is left."""
         tally = self.confirm if confirms else self.search
         under_way = sum(trial.epoch / max(1, trial.max_epochs) for trial in self.running if trial.confirms == confirms)
         return max(0.0, tally.wanted - tally.done - under_way)
@@ -170,7 +170,7 @@ class StudyProgress:
             self._earlier_seconds += (self._ended_at or self._last_at) - self._opened_at
         self._opened_at, self._ended_at = event.time, None
         self._concurrent = 0
-        for trial in self.running:  # of a driver that is gone
+        for trial in self.running:  # of an earlier driver
             self._move(trial, "proposed")
 
     def _settings(self, config: StudyConfig) -> None:
@@ -179,7 +179,7 @@ class StudyProgress:
         self.confirm.wanted = config.confirm.top * config.confirm.seeds
 
     def _propose(self, number: int, params: dict[str, Any], config: dict[str, Any], source: str) -> None:
-        if config.get("data") != self._data:  # a stage on other images: its accuracies are no rivals
+        if config.get("data") != self._data:  # a stage on other images: accuracies are not comparable
             self._data, self._finished_leader = config.get("data"), None
         max_epochs = config.get("training", {}).get("max_epochs", 0)
         self.open[number] = OpenTrial(number, params, max_epochs, source == "confirm")
@@ -208,7 +208,7 @@ class StudyProgress:
 
 
 def _better(leader: Leader | None, trial: OpenTrial) -> Leader | None:
-    """The better of the two; the earlier trial among equals, as in `tuning.storage.record`."""
+    """The better of the two; the earlier one if equal, as in `tuning.storage.record`."""
     if trial.rank is None or trial.best is None or trial.confirms:
         return leader
     if leader is not None and (trial.rank, -trial.number) <= (leader.rank, -leader.number):

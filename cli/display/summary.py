@@ -1,4 +1,4 @@
-"""What `run` and `resume` say at the end: what came out, and what to do next."""
+"""Final output of `run` and `resume`: the results, and the next steps."""
 
 import json
 from collections.abc import Callable
@@ -14,11 +14,11 @@ from tuning.storage.paths import StudyFolder
 from tuning.tracking.state import read_run_ids
 
 _LARGEST_MANIFEST = 2**30
-"""Bytes: room for ten million images by name."""
+"""Bytes: enough for the names of ten million images."""
 
 
 def print_summary(folder: StudyFolder, print_json: Callable[[BaseModel], None] | None) -> None:
-    """Print the study's results with `print_json`, or a few lines for a person."""
+    """Print the study's results with `print_json`, or as a few lines of text."""
     study = open_study(folder.storage, folder.name)
     results = study_results(study.record, read_run_ids(study.folder))
     if print_json is not None:
@@ -37,12 +37,12 @@ def print_summary(folder: StudyFolder, print_json: Callable[[BaseModel], None] |
 
 
 def caveat_lines(results: StudyResults) -> list[str]:
-    """Why some of what follows cannot be relied on; nothing for a sound journal."""
+    """Warnings about unreliable results; empty for an intact journal."""
     return [f"warning: {caveat}" for caveat in results.caveats]
 
 
 def champion_lines(results: StudyResults, folder: StudyFolder) -> list[str]:
-    """The champion with its parameters, one a line, and what its sealed test said; nothing if there is none."""
+    """The champion, its parameters one per line, and its sealed test; empty without a champion."""
     champion = results.champion
     if champion is None or champion.value is None:
         return []
@@ -88,23 +88,23 @@ class _Splits(BaseModel):
 
 
 class _Manifest(BaseModel):
-    """What is read here of `splits.json`."""
+    """The part of `splits.json` used here."""
 
     splits: _Splits
 
 
 def _of_images(folder: StudyFolder, accuracy: float) -> str:
-    """How many images the validation accuracy is of, and its interval; nothing where the manifest is not there."""
+    """Number of validation images and the accuracy's interval; empty without a manifest."""
     from tuning.selection.statistics import accuracy_interval
 
     try:
-        # Not pydantic's own reader of JSON: it refuses names of files that are not UTF-8.
+        # Not pydantic's JSON parser: it rejects file names that are not UTF-8.
         content = json.loads(read_small(folder.manifest, _LARGEST_MANIFEST))
         images = _Manifest.model_validate(content).splits.validation.images
     except FileNotFoundError:
         return ""
     except (ValueError, RecursionError):  # pydantic's and json's errors are ValueErrors
-        return f" ({folder.manifest} is not understood: no interval)"
+        return f" ({folder.manifest} is invalid: no interval)"
     if images == 0:
         return ""
     return f" of {images} images ({formatting.interval(*accuracy_interval(round(accuracy * images), images))})"

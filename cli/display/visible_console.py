@@ -1,4 +1,4 @@
-"""Rich's console with other people's escape sequences made visible; rich's own come later and stay."""
+"""Rich's console with untrusted escape sequences made visible; rich adds its own afterwards."""
 
 from collections.abc import Iterable
 
@@ -12,6 +12,6 @@ class VisibleConsole(Console):
     """Writes every text through `cli.display.output.visible`."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as `Console` does; control segments are rich's own and have no text of others."""
+        """Render as `Console` does; control segments come from rich and contain no untrusted text."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)

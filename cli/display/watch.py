@@ -1,4 +1,4 @@
-"""Choose how a running study is shown: a live table on a terminal, plain lines elsewhere."""
+"""Shows a running study as a live table on a terminal, else as plain lines."""
 
 import sys
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ def watch(*, on_stderr: bool, plain: bool = False) -> Iterator[Observer]:
     """Yield an observer for one run of the driver.
 
     Args:
-        on_stderr: Leave standard output alone.
-        plain: Lines also on a terminal, where others write lines of their own.
+        on_stderr: Write to standard error instead of standard output.
+        plain: Plain lines even on a terminal, because other output is written to it.
     """
     progress = StudyProgress()
     stream = sys.stderr if on_stderr else sys.stdout

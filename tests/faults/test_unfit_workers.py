@@ -104,7 +104,7 @@ def test_a_refused_trial_is_handed_out_elsewhere_and_the_searcher_never_hears_of
     assert desk.adapter.suggest("ray0")["number"] == 0
     desk.adapter.on_trial_result("ray0", desk.refusal("old-node"))
     desk.adapter.on_trial_result("ray0", desk.refusal("old-node"))  # it goes on saying so
-    assert desk.warnings == ["a worker on old-node trains nothing for this study: torch is 1.0, not 2.0"]
+    assert desk.warnings == ["a worker on old-node cannot train for this study: torch is 1.0, not 2.0"]
     for number in (0, 1):
         ray_trial = f"ray{number + 1}"
         assert desk.adapter.finish_reason is None

@@ -1,4 +1,4 @@
-"""Who may use a Ray: a token that each private Ray gets afresh, or the token of the cluster that is joined."""
+"""Ray authentication: a new token for each private Ray, or the token of an existing cluster."""
 
 import os
 import secrets
@@ -33,20 +33,20 @@ try:
 except AuthenticationError:
     sys.exit(3)
 """
-"""Asks the cluster for its identity. A process of its own: Ray aborts one that should have a token and has none."""
+"""Asks the cluster for its identity. A separate process, because Ray aborts a process without a token that it needs."""
 _ANSWERS = {0: "accepted", 3: "refused", 4: "no token"}
 
 
 @contextmanager
 def fresh_token() -> Iterator[None]:
-    """Ray's token mode with a new random token, whatever the environment said before and says again afterwards."""
+    """Ray's token mode with a new random token; the environment is restored afterwards."""
     with ray_environment("token", RAY_AUTH_TOKEN=secrets.token_hex(32)):
         yield
 
 
 @contextmanager
 def ray_environment(mode: Mode, **variables: str) -> Iterator[None]:
-    """Environment of this process, and of all that Ray starts from it, for the time being."""
+    """Set the environment of this process and of everything that Ray starts from it, until the end of the block."""
     wanted = {"RAY_AUTH_MODE": mode, **variables}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -66,8 +66,8 @@ def ray_environment(mode: Mode, **variables: str) -> Iterator[None]:
 def on_loopback() -> Iterator[None]:
     """Let `ray.init(_node_ip_address=LOOPBACK)` bind every port of a new Ray to the loopback interface.
 
-    Ray does so where the node's address is 127.0.0.1, but replaces that address by the machine's own unless its support
-    of clusters is switched off, as it is on macOS and Windows; which it is was decided when Ray was imported.
+    Ray does so if the node's address is 127.0.0.1, but replaces that address with the machine's own unless its cluster
+    support is off, as it is on macOS and Windows. Ray reads that setting on import, hence the assignment here.
     """
     from ray._private import ray_constants
 
@@ -80,7 +80,7 @@ def on_loopback() -> Iterator[None]:
 
 
 def _read_again() -> None:
-    """Ray reads the environment once, when it is imported, and keeps the first token it finds."""
+    """Make Ray reread the environment: it reads it on import and keeps the first token it finds."""
     from ray import _raylet
 
     raylet: Any = _raylet  # its stubs leave these two out
@@ -89,35 +89,35 @@ def _read_again() -> None:
 
 
 def cluster_mode(address: str) -> Mode:
-    """Whether the cluster at `address` asks for a token; if it does, it takes the one that this process has.
+    """Whether the cluster at `address` requires a token. If it does, it accepts this process's token.
 
     Raises:
-        InputError: it refuses the token, or there is none to give.
-        ConnectionError: nobody answers.
+        InputError: the cluster rejects the token, or there is no token.
+        ConnectionError: no answer.
     """
     if _ask(address, "disabled") == "accepted":
         return "disabled"
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token":
         raise InputError(
-            f"the Ray cluster at {address} asks for a token, and RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']!r}; "
+            f"the Ray cluster at {address} requires a token, but RAY_AUTH_MODE is {os.environ['RAY_AUTH_MODE']!r}; "
             "unset it, or set it to token"
         )
     answer = _ask(address, "token")
     if answer == "no token":
-        raise InputError(f"the Ray cluster at {address} asks for a token, and {_source()} holds none. {_REMEDY}")
+        raise InputError(f"the Ray cluster at {address} requires a token, but {_source()} has none. {_REMEDY}")
     if answer == "refused":
-        raise InputError(f"the Ray cluster at {address} refuses the token of {_source()}. {_REMEDY}")
+        raise InputError(f"the Ray cluster at {address} rejects the token in {_source()}. {_REMEDY}")
     return "token"
 
 
 _REMEDY = (
-    "`ray get-auth-token` on the cluster's head node prints the right one: put it into RAY_AUTH_TOKEN, into a file "
+    "`ray get-auth-token` on the cluster's head node prints the right one: put it into RAY_AUTH_TOKEN, into the file "
     "that RAY_AUTH_TOKEN_PATH names, or into ~/.ray/auth_token"
 )
 
 
 def _source() -> str:
-    """Where Ray takes the token from, in its own order."""
+    """Where Ray takes the token from, in Ray's order of precedence."""
     if os.environ.get("RAY_AUTH_TOKEN"):
         return "RAY_AUTH_TOKEN"
     if path := os.environ.get("RAY_AUTH_TOKEN_PATH"):

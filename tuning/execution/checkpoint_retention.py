@@ -1,4 +1,4 @@
-"""Which checkpoints stay on disk: those of running trials, of the best few finished ones and the best trade-offs."""
+"""Decides which checkpoints to keep: running trials, the best finished ones, and the Pareto set."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ from tuning.storage.record import StudyRecord, TrialRecord
 class Retention:
     """Deletes a finished trial's checkpoints once `keep` finished trials are better.
 
-    Where `keep` is not 0, it spares the champion that a person picked and, in a study with a second objective, the
-    Pareto set: a person may yet pick one of it.
+    If `keep` is not 0, it also keeps a manually picked champion and, with a second objective, the Pareto set, so that
+    any of it can still be picked.
     """
 
     def __init__(self, study: StudyConfig, folder: StudyFolder, past: Sequence[TrialRecord], keep: int) -> None:
-        """`past`: trials of an earlier driver. The study's journal has to exist."""
+        """`past`: trials of earlier drivers. The study's journal must exist."""
         self._objective = study.search.ranking
         self._second = study.search.second_objective
         self._keep = keep
@@ -30,7 +30,7 @@ class Retention:
         self._finished: set[int] = set()
         self._picked: int | None = None
         self._sizes: dict[int, int] = {}
-        """By the second objective."""
+        """Value of the second objective by trial."""
         self._journal_read = Position()
         self._read_journal()
         for trial in past:
@@ -40,12 +40,12 @@ class Retention:
                 self.finish(trial.number, trial.state)
 
     def observe(self, number: int, metrics: dict[str, float]) -> None:
-        """Take note of one epoch."""
+        """Note the metrics of one epoch."""
         rank = self._objective.rank(metrics)
         self._best[number] = max(rank, self._best.get(number, rank))
 
     def finish(self, number: int, state: TrialState) -> None:
-        """Delete what the end of this trial makes superfluous."""
+        """Delete the checkpoints that the end of this trial makes unnecessary."""
         if state not in ("completed", "stopped") or number not in self._best:
             self._delete(number)
             return
@@ -58,13 +58,13 @@ class Retention:
     def _kept(self) -> set[int]:
         if not self._keep:
             return set()
-        # The earliest among equals is the champion, so later equals go first.
+        # The earliest of equal trials is the champion, so later ones are deleted first.
         ranked = sorted(sorted(self._finished), key=lambda trial: self._best[trial], reverse=True)
         picked = {self._picked} if self._picked is not None else set()
         return {*ranked[: self._keep], *self._trade_offs(), *picked}
 
     def _trade_offs(self) -> list[int]:
-        """The Pareto set of all finished trials: whatever was deleted is beaten by one that is still here."""
+        """The Pareto set of all finished trials. Every deleted trial is dominated by one that was kept."""
         if self._second is None:
             return []
         self._read_journal()
@@ -75,7 +75,7 @@ class Retention:
         )
 
     def _read_journal(self) -> None:
-        """Note what is new: the sizes of proposed trials, and the pick."""
+        """Read new events: sizes of proposed trials, and the manual pick."""
         for event, end in read_events(self._folder.journal, self._journal_read):
             self._journal_read = end
             if isinstance(event, ChampionPicked):
@@ -89,17 +89,17 @@ class Retention:
 
 
 def require_weights(folder: StudyFolder, record: StudyRecord, top: int) -> None:
-    """Check that each of the `top` best trials can be champion.
+    """Check that each of the `top` best trials can become champion.
 
     Raises:
-        InputError: the weights of one were deleted.
+        InputError: the weights of one of them were deleted.
     """
     best = [trial.number for trial in record.ranked[:top]]
     kept = [number for number in best if has_best(folder.trial_checkpoints(number))]
     if kept != best:
         gone = ", ".join(str(number) for number in best if number not in kept)
         raise InputError(
-            f"confirm.top: {top} of the best trials are to be retrained, and any of them may turn out champion, but "
+            f"confirm.top: {top} best trials are to be retrained and any of them may become champion, but "
             f"the weights of trial {gone} were not kept (search.keep_checkpoints was "
-            f"{record.config.search.keep_checkpoints}); {len(kept)} of them have theirs"
+            f"{record.config.search.keep_checkpoints}); {len(kept)} of them still have weights"
         )

@@ -1,4 +1,4 @@
-"""Ray: a private one on this machine, or one that is already running."""
+"""Starts a private Ray on this machine, or connects to a running cluster."""
 
 import logging
 import os
@@ -20,19 +20,19 @@ from tuning.execution.signals import handlers_kept
 from tuning.storage.observer import Observer
 
 _ENVIRONMENT = {
-    # Ray's own trial loggers write files that the journal makes superfluous.
+    # Ray's trial loggers duplicate the journal.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    # Signals are ours: SIGTERM and SIGHUP stop a study as cleanly as Ctrl-C does.
+    # This program handles signals: SIGTERM and SIGHUP stop a study as cleanly as Ctrl-C.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # The journal is the record; Ray's snapshot of the experiment is never read.
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "TUNE_WARN_THRESHOLD_S": "60",
-    # A trial that failed has no metrics; its result says so.
+    # A failed trial has no metrics; its result says so.
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    # Threads that wait give their core away: several trials share it, and spinning made batches 2 to 12 times slower.
+    # Waiting threads yield their core: several trials share it, and spinning made batches 2 to 12 times slower.
     "OMP_WAIT_POLICY": "PASSIVE",
-    # How a worker died is for the log, which `tuning.storage.driver_log` makes of Ray's loggers.
+    # Details of a worker's death go to the log: `tuning.storage.driver_log` collects Ray's loggers.
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -45,7 +45,7 @@ _ENVIRONMENT = {
 
 _CONNECT_SECONDS = 5.0
 _OPEN_CLUSTER = (
-    "the Ray cluster at {address} asks nobody for a token: whoever reaches one of its ports can run code as its user "
+    "the Ray cluster at {address} does not require a token: anyone who can reach its ports can run code as its user "
     "and change this study. Start every node with RAY_AUTH_MODE=token and the same ~/.ray/auth_token, which "
     "`ray get-auth-token --generate` makes"
 )
@@ -55,42 +55,40 @@ def available_cpus() -> int:
     """CPUs that trials on this machine share: `$TUNE_CPUS`, else the cores that this process may use.
 
     Raises:
-        InputError: `$TUNE_CPUS` is no whole number above 0.
+        InputError: `$TUNE_CPUS` is not a whole number above 0.
     """
     chosen = os.environ.get("TUNE_CPUS")
     if not chosen:
         return len(os.sched_getaffinity(0))
     if not chosen.isdecimal() or int(chosen) == 0:
-        raise InputError(f"TUNE_CPUS is {chosen!r}; it takes a whole number of CPUs, for example 4")
+        raise InputError(f"TUNE_CPUS is {chosen!r}; set it to a whole number of CPUs above 0, for example 4")
     return int(chosen)
 
 
 def check_local_resources(resources: ResourcesConfig) -> None:
-    """Refuse, before Ray starts, trials that this machine can never run.
+    """Reject trials that this machine can never run, before Ray starts.
 
     Raises:
-        InputError: more CPUs or GPUs a trial than there are.
+        InputError: a trial needs more CPUs or GPUs than there are.
     """
     cpus, gpus = available_cpus(), _local_gpus()
     _check(resources, cpus, gpus, "this machine")
 
 
 def check_address(address: str) -> None:
-    """Refuse, before anything starts, a cluster that cannot be joined.
+    """Reject a cluster that cannot be joined, before anything starts.
 
     Raises:
-        InputError: nobody listens there, it refuses the token, or there is none to give; with what would be right.
+        InputError: no cluster at the address, the token is rejected, or there is no token; with a fix.
     """
-    if address == "local" or address.startswith(
-        "ray://"
-    ):  # a client's cluster cannot be asked whether it wants a token
+    if address == "local" or address.startswith("ray://"):  # whether such a cluster requires a token cannot be checked
         raise InputError(
             f"--address is {address!r}; it takes `auto` or the HOST:PORT that `ray start --head` printed, on a node of "
-            "that cluster. Leave it out to run on this machine alone"
+            "that cluster. Omit it to run on this machine only"
         )
     host, separator, port = address.rpartition(":")
-    if separator and port.isdecimal():  # else `auto`, or something that only Ray understands
-        try:  # Ray itself would try for minutes
+    if separator and port.isdecimal():  # otherwise `auto`, or something only Ray understands
+        try:  # Ray would retry for minutes
             socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
         except OSError as error:
             raise _no_cluster(address, error) from error
@@ -99,15 +97,19 @@ def check_address(address: str) -> None:
 
 @contextmanager
 def connect(address: str | None, resources: ResourcesConfig, shared: Path, observer: Observer) -> Iterator[None]:
-    """Connect to the cluster at `address`, or start a private Ray here, and leave it at the end.
+    """Connect to the cluster at `address`, or start a private Ray here; disconnect or stop it at the end.
 
     Raises:
-        InputError: no cluster answers, it refuses the token, none of its nodes has the resources, or a node does not
-            see `shared`.
+        InputError: no cluster answers, it rejects the token, none of its nodes has the resources, or a node cannot
+            read `shared`.
     """
     os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # "Trials did not complete", of those begun again
-    logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)  # misses files that Ray was told not to write
+    logging.getLogger("ray.tune.tune").setLevel(
+        logging.CRITICAL
+    )  # "Trials did not complete", although they were restarted
+    logging.getLogger("ray.tune.analysis").setLevel(
+        logging.ERROR
+    )  # warns about missing files that Ray was told not to write
     if address is None:
         with _private_ray():
             yield
@@ -122,7 +124,7 @@ def connect(address: str | None, resources: ResourcesConfig, shared: Path, obser
 
 @contextmanager
 def _private_ray() -> Iterator[None]:
-    """A Ray on the loopback interface, with a token and a folder of its own."""
+    """A private Ray on the loopback interface, with its own token and folder."""
     with session_folder() as folder, fresh_token(), on_loopback():
         options = {"num_cpus": available_cpus(), "include_dashboard": False, "_node_ip_address": LOOPBACK}
         with _initialized("local", _temp_dir=str(folder), **options):
@@ -131,12 +133,12 @@ def _private_ray() -> Iterator[None]:
 
 @contextmanager
 def _initialized(address: str, **options: Any) -> Iterator[None]:
-    """Ray, as long as it is needed."""
+    """Initialize Ray, and shut it down at the end of the block."""
     import ray
 
     try:
         with warnings.catch_warnings(), handlers_kept():
-            warnings.simplefilter("ignore")  # Ray announces changes of its next versions at every start
+            warnings.simplefilter("ignore")  # Ray prints deprecation warnings at every start
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _no_cluster("this machine" if address == "local" else address, error) from error
@@ -156,7 +158,7 @@ def _mode(address: str) -> Mode:
 def _no_cluster(address: str, error: Exception) -> InputError:
     return InputError(
         f"no Ray cluster answers at {address} ({error}). Start one with `ray start --head` or `ray up cluster.yaml`, "
-        "or leave out --address to run on this machine alone"
+        "or omit --address to run on this machine only"
     )
 
 
@@ -173,7 +175,7 @@ def concurrent_trials(resources: ResourcesConfig) -> int:
 
 
 def local_trials(resources: ResourcesConfig) -> int:
-    """How many trials fit on this machine at once; 1 also where a larger machine is needed."""
+    """How many trials fit on this machine at once; at least 1, even if not one fits."""
     fitting = max(1, _fitting(resources, available_cpus(), _local_gpus() if resources.gpus_per_trial else 0))
     return min(fitting, resources.max_concurrent or fitting)
 
@@ -205,12 +207,12 @@ def _check_cluster(address: str, resources: ResourcesConfig, shared: Path) -> No
     if not any(_fitting(resources, node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0)) for node in nodes):
         largest = max(nodes, key=lambda node: float(node["Resources"].get("CPU", 0)))["Resources"]
         _check(resources, largest.get("CPU", 0), largest.get("GPU", 0), f"the largest node of {address}")
-        raise InputError(f"no node of {address} has the CPUs and GPUs that one trial asks for ({resources})")
+        raise InputError(f"no node of {address} has the CPUs and GPUs that one trial needs ({resources})")
     _check_shared_storage([str(node["NodeID"]) for node in nodes], shared)
 
 
 def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
-    """Every node must read what this one writes: checkpoints go through the study's folder."""
+    """Check that every node can read what this one writes: checkpoints go through the study's folder."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -232,6 +234,6 @@ def _check_shared_storage(node_ids: list[str], shared: Path) -> None:
         remove_file(probe, probe.parent)
     if blind:
         raise InputError(
-            f"{len(blind)} of {len(node_ids)} nodes cannot read {shared}; a study over several nodes needs --storage "
-            "on a file system that all of them mount (NFS, EFS, ...)"
+            f"{len(blind)} of {len(node_ids)} nodes cannot read {shared}; set --storage to a folder "
+            "on a file system that all nodes mount (NFS, EFS, ...)"
         )

@@ -1,4 +1,4 @@
-"""What Ray Tune calls while it runs trials, besides the searcher: starts, early stopping, and the end of all trials."""
+"""Ray Tune callbacks other than the searcher: trial starts, early stopping, stopping all trials."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ _HEARTBEAT_SECONDS = 2.0
 
 
 class TrialEvents(tune.Callback):
-    """Writes down when a worker takes a trial up."""
+    """Records when a worker starts a trial."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -29,7 +29,7 @@ class TrialEvents(tune.Callback):
 
 
 class EarlyStopping(FIFOScheduler):
-    """Ray Tune's scheduler: asks the study's own after each epoch."""
+    """Ray Tune's scheduler; asks the study's scheduler after each epoch."""
 
     def __init__(self, scheduler: Scheduler, objective: str) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # as Ray left it
@@ -37,10 +37,10 @@ class EarlyStopping(FIFOScheduler):
         self._objective = objective
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
-        """No trial: none is ever paused, and Ray starts those that wait, in order, without being asked to.
+        """None: trials are never paused, and Ray starts the waiting ones in order by itself.
 
-        One named here would take the next free worker and call off the start of the worker that it waits for: seven
-        seconds of processor time thrown away, and where trials are shorter than that the pool would never fill.
+        A trial returned here would take the next free worker and cancel the worker that is starting for it. That wastes
+        seven seconds of CPU time, and with trials shorter than that the pool would never fill.
         """
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -48,7 +48,7 @@ class EarlyStopping(FIFOScheduler):
         return str(TrialScheduler.STOP if self._stops(trial, result) else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """The trial is over; Ray passes its last epoch here and not to `on_trial_result`."""
+        """The trial has ended. Ray passes its last epoch here, not to `on_trial_result`."""
         self._stops(trial, result)
         self._scheduler.end(trial.config["number"])
 
@@ -59,12 +59,12 @@ class EarlyStopping(FIFOScheduler):
 
 
 class Stopper(tune.Stopper):
-    """Ends all trials when there is a reason to or the user asks; keeps the heartbeat."""
+    """Stops all trials on a stop reason or the user's request, and writes the heartbeat."""
 
     def __init__(
         self, find_reason: Callable[[], str | None], interrupt: threading.Event, recorder: Recorder, folder: StudyFolder
     ) -> None:
-        """`find_reason` says why to stop, or None; `interrupt` stops without a reason, to be resumed."""
+        """`find_reason` returns the stop reason or None; `interrupt` stops without one, to be resumed later."""
         self._find_reason = find_reason
         self._interrupt = interrupt
         self._recorder = recorder
@@ -73,15 +73,15 @@ class Stopper(tune.Stopper):
         self.reason = ""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray Tune pickles its stopper into snapshots of the experiment, which are never read back."""
+        """Nothing: Ray Tune pickles its stopper into experiment snapshots, which are never read back."""
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Single trials are the scheduler's."""
+        """False: the scheduler stops single trials."""
         return False
 
     def stop_all(self) -> bool:
-        """Asked by Ray Tune in every round of its loop."""
+        """Called by Ray Tune on every iteration of its loop."""
         now = time.monotonic()
         if now - self._last_heartbeat > _HEARTBEAT_SECONDS:
             heartbeat(self._folder)

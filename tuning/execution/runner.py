@@ -1,4 +1,4 @@
-"""Ray Tune runs the trials of a study, through its documented extension points alone."""
+"""Runs a study's trials with Ray Tune, using only its documented extension points."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ from tuning.storage.recorder import Recorder
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """Why the trials came to an end."""
+    """Why the trials ended."""
 
     interrupted: bool
     reason: str
@@ -36,7 +36,7 @@ class RunOutcome:
 
 @dataclass(frozen=True)
 class Workers:
-    """Ray's workers at the service of one study."""
+    """Runs one study's trials on Ray's workers."""
 
     study: StudyConfig
     folder: StudyFolder
@@ -44,7 +44,7 @@ class Workers:
     """What every trial must train on."""
     recorder: Recorder
     interrupt: threading.Event
-    """Set by a signal: stop, leaving running trials to be continued later."""
+    """Set by a signal: stop, and leave running trials to be resumed later."""
     concurrent: int
     """Trials at once."""
     warn: Callable[[str], None]
@@ -52,7 +52,7 @@ class Workers:
     trainable: type[tune.Trainable] = TrialTrainable
     """What runs a `Job` on a worker."""
     token: str = field(default_factory=lambda: secrets.token_hex(16))
-    """Of the study: workers and results of another one are refused."""
+    """Identifies the study: workers and results of another one are rejected."""
 
     def run(
         self,
@@ -63,14 +63,14 @@ class Workers:
         keep_checkpoints: int,
         deadline: float | None,
     ) -> RunOutcome:
-        """Run trials until the proposer has no more, a budget is spent, or the interrupt is set.
+        """Run trials until the proposer has no more, a budget runs out, or the interrupt is set.
 
         Args:
             proposer: what to train next.
-            scheduler: what to stop early; knows the past.
-            past: the proposer's trials so far; the unfinished ones go on before anything new is proposed.
-            keep_checkpoints: of this many best finished trials.
-            deadline: `time.monotonic()` at which the time budget is spent.
+            scheduler: what to stop early; has seen `past`.
+            past: the proposer's trials so far; unfinished ones are resumed before anything new is proposed.
+            keep_checkpoints: how many of the best finished trials keep their checkpoints.
+            deadline: `time.monotonic()` at which the time budget runs out.
 
         Raises:
             RecordError: the study's files cannot be written.
@@ -83,7 +83,7 @@ class Workers:
         stopper = Stopper(find_reason, self.interrupt, self.recorder, self.folder)
         storage = self.folder.storage.resolve()
         scratch = storage / self.folder.name / "ray"
-        with contextlib.suppress(OSError):  # left by a driver that was killed, whose workers may still write there
+        with contextlib.suppress(OSError):  # left by a killed driver whose workers may still write there
             remove_tree(scratch, storage, missing_ok=True)
         try:
             self._run(handout, EarlyStopping(scheduler, self.study.search.objective), stopper, scratch)
@@ -99,10 +99,10 @@ class Workers:
 
     def _run(self, handout: TrialHandout, scheduler: EarlyStopping, stopper: Stopper, scratch: Path) -> None:
         resources = self.study.resources
-        # By default one trial waits at a time: workers would start one after another, and where trials are shorter than
-        # a start, a freed worker takes the waiting trial and the start is broken off, so the pool never fills.
+        # By default one trial waits at a time, so workers would start one after another. With trials shorter than a
+        # start, a freed worker takes the waiting trial and the start is canceled, so the pool never fills.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self.concurrent)
-        # `tune.run`, not `Tuner`: the latter pickles everything it is given, for a restore that is never used here.
+        # `tune.run`, not `Tuner`: `Tuner` pickles all its arguments for a restore that is never used here.
         tune.run(
             self.trainable,
             name=scratch.name,
@@ -115,7 +115,7 @@ class Workers:
             max_concurrent_trials=self.concurrent,
             reuse_actors=True,
             stop=stopper,
-            max_failures=0,  # `TrialHandout` hands a trial out again whose worker died
+            max_failures=0,  # `TrialHandout` retries a trial whose worker died
             raise_on_failed_trial=False,
             callbacks=[TrialEvents(self.recorder)],
             verbose=0,
@@ -123,7 +123,7 @@ class Workers:
 
 
 def _reason_to_stop(proposer: Proposer, handout: TrialHandout, deadline: float | None) -> Callable[[], str | None]:
-    """What ends all trials at once: a spent budget, or no hope."""
+    """Returns the reason to stop all trials at once: a spent budget, or only failures."""
 
     def reason() -> str | None:
         if deadline is not None and time.monotonic() >= deadline:

@@ -1,4 +1,4 @@
-"""What to stop early: a study's stopping rule, which knows trials by number and is rebuilt from the record."""
+"""Early stopping: applies a study's stopping rule by trial number, and rebuilds it from the record."""
 
 import logging
 import statistics
@@ -21,19 +21,19 @@ logger = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Decides which trials end early. It is told every epoch of a trial once, whichever driver ran it."""
+    """Decides which trials end early. It sees every epoch of a trial once, whichever driver ran it."""
 
     def __init__(self, rule: StoppingRule, mode: str) -> None:
-        """`mode` is `max` or `min`: which values of the objective are better."""
+        """`mode` is `max` or `min`: whether larger or smaller objective values are better."""
         self._rule = rule
         self._sign = -1.0 if mode == "min" else 1.0
         self._epochs: dict[int, int] = {}
-        """Epochs that the rule knows, by trial."""
+        """Last epoch reported to the rule, by trial."""
         self.overdue: set[int] = set()
-        """Trials that the rule has stopped and that are not over yet."""
+        """Trials that the rule has stopped and that have not ended yet."""
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Note the objective after an epoch; True if the trial is to stop. Epochs known already change nothing."""
+        """Note the objective after an epoch; True if the trial must stop. Known epochs change nothing."""
         if self._note(number, epoch, value) and self._rule.cutoff is not None:
             logger.info(
                 "trial %d %s at epoch %d: value %.6g, cutoff %.6g (%s is better)",
@@ -47,7 +47,7 @@ class Scheduler:
         return number in self.overdue
 
     def _note(self, number: int, epoch: int, value: float) -> bool:
-        """False if the epoch is known already."""
+        """Pass the epoch to the rule; False if it is known already."""
         if epoch <= self._epochs.get(number, 0):
             return False
         self._epochs[number] = epoch
@@ -56,7 +56,7 @@ class Scheduler:
         return True
 
     def end(self, number: int) -> None:
-        """The trial is over."""
+        """The trial has ended."""
         self.overdue.discard(number)
 
     def replay(self, trial: TrialRecord, metric: str) -> None:
@@ -68,7 +68,7 @@ class Scheduler:
 
 
 def make_scheduler(study: StudyConfig, past: Sequence[TrialRecord] = ()) -> Scheduler:
-    """The scheduler that `search.scheduler` names, knowing what the trials of `past` reported."""
+    """The scheduler that `search.scheduler` names, with the reports of the trials in `past` replayed."""
     scheduler = Scheduler(_make_rule(study), study.search.mode)
     searched = [trial for trial in past if trial.source != "confirm"]
     for trial in sorted(searched, key=lambda trial: (not trial.is_finished, trial.number)):
@@ -77,7 +77,7 @@ def make_scheduler(study: StudyConfig, past: Sequence[TrialRecord] = ()) -> Sche
 
 
 def never_stopping(study: StudyConfig) -> Scheduler:
-    """A scheduler that lets every trial come to its last epoch."""
+    """A scheduler that stops no trial."""
     return Scheduler(NeverStop(), study.search.mode)
 
 
@@ -106,7 +106,7 @@ def rungs(study: StudyConfig) -> tuple[int, ...]:
 
 
 def expected_trial_epochs(study: StudyConfig) -> float | None:
-    """Epochs that a trial takes on average, if each rung lets its share go on; None where that cannot be foreseen."""
+    """Mean epochs per trial if each rung promotes its share; None if that cannot be predicted."""
     options, last = study.search.scheduler, greatest_epochs(study)
     decides = rungs(study)
     if not decides:

@@ -1,4 +1,4 @@
-"""A private folder for the files and sockets of a private Ray; what drivers that died left behind is removed."""
+"""A private folder for the files and sockets of a private Ray. Removes the folders of dead drivers."""
 
 import fcntl
 import os
@@ -13,17 +13,17 @@ from trainables.errors import InputError
 
 _PREFIX = "tune-ray-"
 _LONGEST_NAME = f"{_PREFIX}12345678/r/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store"
-"""The longest path of a socket, which Ray makes, within a parent folder."""
+"""Longest socket path that Ray creates, relative to the parent folder."""
 _LONGEST_SOCKET = 107
-"""Bytes of a Unix socket's path on Linux."""
+"""Maximum bytes in a Unix socket's path on Linux."""
 
 
 @contextmanager
 def session_folder() -> Iterator[Path]:
     """A new folder that only its owner can enter, for `ray.init(_temp_dir=...)`; removed at the end.
 
-    It is in `$RAY_TMPDIR`, `$TMPDIR` or `/tmp`, the first that is short enough for Ray's sockets and writable. Its
-    driver holds a lock on it for life. Folders of the same user that nobody holds are of drivers that died.
+    It is in the first of `$RAY_TMPDIR`, `$TMPDIR` and `/tmp` that is writable and short enough for Ray's sockets. The
+    driver keeps it locked. Unlocked folders of the same user belong to dead drivers.
 
     Raises:
         InputError: none of the three can be used.
@@ -33,7 +33,7 @@ def session_folder() -> Iterator[Path]:
         _remove_leftovers(parent)
     folder, lock = _create(parents)
     try:
-        # Ray opens the folder it is given to everybody (0777), so it gets one inside.
+        # Ray makes its folder accessible to everyone (0777), so it gets one inside.
         yield folder / "r"
     finally:
         _remove(folder)
@@ -46,7 +46,7 @@ def _parents() -> list[Path]:
 
 
 def _is_safe(parent: Path) -> bool:
-    """Whether sockets can be made there, and nobody else can rename what is in there."""
+    """Whether sockets can be created there and nobody else can rename its content."""
     if len(os.fsencode(parent / _LONGEST_NAME)) > _LONGEST_SOCKET or not os.access(parent, os.W_OK | os.X_OK):
         return False
     state = parent.stat()
@@ -65,12 +65,12 @@ def _create(parents: list[Path]) -> tuple[Path, int]:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if folder.exists():
                     return folder, lock
-                os.close(lock)  # another driver took it for a dead one's before it was locked
+                os.close(lock)  # another driver removed it as a leftover before it was locked
         except OSError as error:
             errors.append(str(error))
     raise InputError(
-        f"no folder can be used for Ray's files ({'; '.join(errors) or 'none is short, writable and protected'}); set "
-        f"RAY_TMPDIR to one of your own with a path of at most {_LONGEST_SOCKET - len(_LONGEST_NAME) - 1} characters"
+        f"no usable folder for Ray's files ({'; '.join(errors) or 'none is short, writable and protected'}); set "
+        f"RAY_TMPDIR to your own folder with a path of at most {_LONGEST_SOCKET - len(_LONGEST_NAME) - 1} characters"
     )
 
 
@@ -93,7 +93,7 @@ def _remove_if_dead(folder: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return  # its driver lives
+        return  # its driver is alive
     else:
         _remove(folder)
     finally:
@@ -101,7 +101,7 @@ def _remove_if_dead(folder: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    # Two helpers of Ray live on for a minute after a driver that was killed; where one of them makes a file at this
-    # moment, the next driver removes it.
+    # Two of Ray's helper processes outlive a killed driver by a minute. If one of them creates a file right now, the
+    # next driver removes it.
     with suppress(OSError):
         shutil.rmtree(folder)

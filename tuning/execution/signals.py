@@ -12,7 +12,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def stop_requests() -> Iterator[threading.Event]:
-    """Yield an event that the first such signal sets; a second one interrupts at once as if nothing was installed.
+    """Yield an event that the first such signal sets; a second one goes to the previous handlers.
 
     Only the main thread can install handlers; elsewhere the event is never set.
     """
@@ -35,7 +35,7 @@ def stop_requests() -> Iterator[threading.Event]:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Undo what the code within does to the handlers: `ray.init` puts its own on SIGTERM, which aborts the process."""
+    """Restore the handlers at the end of the block: `ray.init` sets a SIGTERM handler that aborts the process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

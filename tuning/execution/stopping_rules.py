@@ -1,7 +1,7 @@
-"""When to stop a trial early: ASHA, asynchronous Hyperband and median stopping. Pure rules that know no Ray.
+"""When to stop a trial early: ASHA, asynchronous Hyperband and median stopping. Pure rules, independent of Ray.
 
-A rule is told the value of every epoch of every trial once. What it decides depends on the order of those reports
-alone, so replaying a record rebuilds it.
+A rule sees the value of every epoch of every trial once. Its decisions depend only on the order of those reports, so
+replaying a record rebuilds it.
 """
 
 import bisect
@@ -15,10 +15,10 @@ class StoppingRule(Protocol):
     """Decides after each epoch of a trial whether the trial ends."""
 
     cutoff: float | None
-    """What the value of the last report had to reach; None where nothing was decided."""
+    """Value that the last report had to reach; None if there was no decision."""
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Note the value of a trial after an epoch, greater is better; True if the trial is to stop."""
+        """Note the value of a trial after an epoch, greater is better; True if the trial must stop."""
 
 
 class NeverStop:
@@ -63,11 +63,11 @@ class Hyperband:
     """
 
     def __init__(self, rungs: Sequence[int], reduction_factor: int, brackets: int, last_epoch: int) -> None:
-        """The bracket `s` leaves out the first `s` rungs; the one that leaves out all of them stops nothing."""
+        """Bracket `s` skips the first `s` rungs; a bracket that skips all of them stops nothing."""
         own_rungs = [rungs[skipped:] for skipped in range(min(brackets, len(rungs) + 1))]
         self._brackets = [SuccessiveHalving(own, reduction_factor) for own in own_rungs]
         self.costs = [expected_epochs(own, reduction_factor, last_epoch) for own in own_rungs]
-        """Epochs that a trial is expected to take, by bracket."""
+        """Expected epochs per trial, by bracket."""
         self._spent = [0.0] * len(own_rungs)
         self._bracket_of: list[int] = []
         self.cutoff: float | None = None
@@ -102,7 +102,7 @@ class MedianStopping:
         self._means: dict[int, list[float]] = {}
         """Sorted running means of the trials that reached an epoch, by epoch."""
         self.cutoff: float | None = None
-        """The median; a trial's best value so far is held against it."""
+        """The median, compared with the trial's best value so far."""
 
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Compare the trial with those that reached this epoch before it."""
@@ -119,7 +119,7 @@ class MedianStopping:
 
 
 def _quantile(values: Sequence[float], quantile: float) -> float:
-    """Of sorted values, linearly interpolated."""
+    """Quantile of sorted values, linearly interpolated."""
     position = (len(values) - 1) * quantile
     below = math.floor(position)
     above = min(below + 1, len(values) - 1)
@@ -127,7 +127,7 @@ def _quantile(values: Sequence[float], quantile: float) -> float:
 
 
 def expected_epochs(rungs: Sequence[int], reduction_factor: int, last_epoch: int) -> float:
-    """Epochs that a trial takes on average, if 1/`reduction_factor` go on at each rung."""
+    """Mean epochs per trial if 1/`reduction_factor` of the trials pass each rung."""
     ends = [*rungs, last_epoch]
     shares = (float(reduction_factor) ** -survived for survived in range(len(ends)))
     return sum(share * (end - begin) for share, begin, end in zip(shares, [0, *rungs], ends, strict=True))

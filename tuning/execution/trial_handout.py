@@ -1,4 +1,4 @@
-"""Ray Tune's searcher: hands out trials by number and writes down what comes back."""
+"""Ray Tune's searcher: hands out trials by number and records their results."""
 
 import logging
 from collections import Counter, deque
@@ -26,10 +26,10 @@ from tuning.storage.write_errors import unwritable
 logger = logging.getLogger(__name__)
 
 MAX_WORKER_DEATHS = 3
-"""A trial whose worker dies this often beyond the first time is given up as failed."""
+"""Worker deaths after which a trial is retried; one more and it fails."""
 
 HOPELESS_FAILURES = 5
-"""A study whose first trials, this many, all fail for the same reason is ended: the rest would only burn budget."""
+"""The study ends if this many first trials all fail for the same reason: the rest would waste the budget."""
 
 
 @dataclass(frozen=True)
@@ -43,32 +43,32 @@ class Assignment:
     concurrent: int
     """Trials at once."""
     token: str
-    """Of the study: workers and results of another one are refused."""
+    """Identifies the study: workers and results of another one are rejected."""
     warn: Callable[[str], None]
     """Tells the user."""
 
 
 @dataclass
 class _Trial:
-    """A trial that waits for a worker or has one."""
+    """A trial that is waiting for a worker or running on one."""
 
     number: int
     config: dict[str, Any]
     """The whole `TrialConfig`, JSON-able."""
     epochs: int = 0
-    """In the journal."""
+    """Epochs in the journal."""
     seconds: float = 0.0
-    """That they took."""
+    """Training time of those epochs."""
     deaths: int = 0
-    """Of its workers."""
+    """How often its worker died."""
     is_saved: bool = True
     """Whether its best weights are on disk."""
     worker: str = ""
-    """The report of the worker that the journal has for it."""
+    """The worker report recorded last in the journal."""
 
 
 class TrialHandout(Searcher):
-    """Ray Tune knows a trial by an id of its own, new whenever it is handed out; the study knows it by its number."""
+    """Maps Ray Tune's trial ids, new for every handout, to the study's trial numbers."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class TrialHandout(Searcher):
         past: Sequence[TrialRecord],
         retention: Retention,
     ) -> None:
-        """Take up the unfinished trials of `past`, before anything new is proposed."""
+        """Resume the unfinished trials of `past` before anything new is proposed."""
         search = assignment.study.search
         super().__init__(metric=search.objective, mode=search.mode)
         self._assignment = assignment
@@ -96,24 +96,24 @@ class TrialHandout(Searcher):
 
     @property
     def finish_reason(self) -> str | None:
-        """Set when every trial is done and only workers are left that refused theirs, which Ray would wait for."""
+        """Set once every trial is done and only workers that refused theirs remain, for which Ray would wait."""
         if not self._is_exhausted or not self._refusals or self._running:
             return None
         return self._proposer.finish_reason or "every trial is done"
 
     @property
     def hopeless(self) -> str | None:
-        """Why going on is useless: every trial so far failed, and all of them alike."""
+        """Why continuing is pointless: every trial so far failed for the same reason. Else None."""
         if self._succeeded or len(self._failures) != 1:
             return None
         ((reason, count),) = self._failures.items()
-        return f"the first {count} trials all failed alike: {reason}" if count >= HOPELESS_FAILURES else None
+        return f"the first {count} trials all failed: {reason}" if count >= HOPELESS_FAILURES else None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial as Ray's configuration; `FINISHED` when there is none."""
+        """The next trial as Ray's configuration; `FINISHED` if there are no more."""
         trial = self._next()
         if trial is None:
-            # A trial that runs may yet turn out infeasible and leave its place to another, or lose its worker.
+            # A running trial may still turn out infeasible, which makes room for another, or lose its worker.
             self._is_exhausted = not self._running
             return None if self._running else Searcher.FINISHED
         self._running[trial_id] = trial
@@ -121,7 +121,7 @@ class TrialHandout(Searcher):
         return {"number": trial.number, "job": self._job(trial).to_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Write one epoch down; epochs already known come again after a fault and are passed over."""
+        """Record one epoch; epochs repeated after a failure are skipped."""
         if trial_id in self._refusals:
             return
         _log_remarks(self._running[trial_id], result)
@@ -131,11 +131,11 @@ class TrialHandout(Searcher):
             self._epoch_ended(self._running[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Write the end of a trial down. Its last result comes here alone, not to `on_trial_result`."""
-        if self._refusals.pop(trial_id, None) is not None:  # its worker died, or all trials end
+        """Record the end of a trial. Its last result comes only here, not to `on_trial_result`."""
+        if self._refusals.pop(trial_id, None) is not None:  # its worker died, or all trials are ending
             return
         trial = self._running[trial_id]
-        _log_remarks(trial, {} if error else result or {})  # Ray repeats the last result of a worker that died
+        _log_remarks(trial, {} if error else result or {})  # Ray repeats a dead worker's last result
         if error or result is None:
             self._worker_died(trial)
         elif result["outcome"]:
@@ -143,7 +143,7 @@ class TrialHandout(Searcher):
             self._finish(trial, result["outcome"], result["reason"], **_worker(trial, result))
         else:
             self._epoch_ended(trial, result)
-            if not trial.is_saved:  # without weights it is worth nothing, and the others would end no better
+            if not trial.is_saved:  # useless without weights, and other trials would end the same way
                 self._recorder.give_up(RecordError(unwritable(self._assignment.folder, result["warning"])))
             if result["completed"]:
                 self._finish(trial, "completed", "")
@@ -153,19 +153,19 @@ class TrialHandout(Searcher):
         del self._running[trial_id]
 
     def stop_running(self, reason: str) -> None:
-        """Write down the trials that a spent budget stopped; those without an epoch are left for a later resume."""
+        """Record the trials that a spent budget stopped; those without an epoch are left for a later resume."""
         for trial in self._running.values():
             if trial.epochs > 0 and trial.is_saved:
                 self._finish(trial, "stopped", reason)
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Nothing: the journal is the searcher's memory."""
+        """Nothing: the journal holds the searcher's state."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is the searcher's memory."""
+        """Nothing: the journal holds the searcher's state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the journal is the searcher's memory."""
+        """Nothing: the journal holds the searcher's state."""
 
     def _next(self) -> _Trial | None:
         if self._waiting:
@@ -221,13 +221,13 @@ class TrialHandout(Searcher):
         self._succeeded = self._succeeded or state in ("completed", "stopped")
 
     def _worker_died(self, trial: _Trial) -> None:
-        """Hand the trial out again, to go on from its checkpoint.
+        """Retry the trial from its checkpoint.
 
-        Not left to Ray Tune, which gives a trial up at once whose worker dies between the last trial and this one.
+        Ray Tune cannot do this: it gives up a trial at once if its worker dies between the previous trial and this one.
         """
         trial.deaths += 1
         logger.warning(
-            "trial %d: its worker died, the %d. time, after epoch %d; the trial is %s",
+            "trial %d: worker died (death %d) after epoch %d; the trial is %s",
             trial.number,
             trial.deaths,
             trial.epochs,
@@ -239,16 +239,16 @@ class TrialHandout(Searcher):
             self._waiting.appendleft(trial)
 
     def _worker_refused(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Hand the trial out again. The worker holds its place until the end, so that others get it."""
+        """Hand the trial out again. The worker keeps its slot until the end, so that other workers get the trial."""
         host = WorkerReport.from_json(result["worker"]).host
         self._refusals[trial_id] = f"{host}: {result['reason']}"
         self._waiting.appendleft(self._running.pop(trial_id))
-        self._assignment.warn(f"a worker on {host} trains nothing for this study: {result['reason']}")
+        self._assignment.warn(f"a worker on {host} cannot train for this study: {result['reason']}")
         if len(self._refusals) >= self._assignment.concurrent:
             self._recorder.give_up(StudyFailedError(_unfit_workers(self._assignment.folder, self._refusals.values())))
 
     def _require_fitness(self, trial: _Trial, result: dict[str, Any]) -> None:
-        """A worker that is unfit and trains all the same is not the program's own: nothing that it says is believed."""
+        """End the study if an unfit worker trained anyway: its results cannot be trusted."""
         problem = _unfitness(result.get("worker"), self._assignment.token)
         if problem:
             folder = self._assignment.folder
@@ -262,13 +262,13 @@ def _unfinished(trial: TrialRecord) -> _Trial:
 
 
 def _log_remarks(trial: _Trial, result: Mapping[str, Any]) -> None:
-    """What the worker had to say: Python's warnings, and the traceback of a failed trial."""
+    """Log the worker's remarks: Python warnings, and the traceback of a failed trial."""
     if remarks := result.get("log"):
         logger.warning("trial %d, epoch %d: %s", trial.number, result["epoch"], remarks)
 
 
 def _worker(trial: _Trial, result: dict[str, Any]) -> dict[str, Any]:
-    """Fields of an event that say who trained, where the journal does not say so yet."""
+    """Event fields that identify the worker, unless the journal has them already."""
     if trial.worker == result["worker"]:
         return {}
     trial.worker = result["worker"]
@@ -277,7 +277,7 @@ def _worker(trial: _Trial, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _unfitness(report: str | None, token: str) -> str:
-    """Why a result cannot be this study's; empty if it can."""
+    """Why a result cannot belong to this study; empty if it can."""
     if report is None:
         return "a worker that does not say what it runs: its code is older than the driver's"
     worker = WorkerReport.from_json(report)
@@ -288,7 +288,7 @@ def _unfitness(report: str | None, token: str) -> str:
 
 
 def _unfit_workers(folder: StudyFolder, problems: Iterable[str]) -> str:
-    """What to do where no worker may train."""
+    """Error message if no worker may train."""
     return (
         f"no worker has the code and versions of the driver ({'; '.join(sorted(set(problems)))}). Install the same "
         f"version of this program and of its libraries on every node, start the workers there again, then run "

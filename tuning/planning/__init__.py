@@ -1,1 +1,1 @@
-"""What a study will cost, before it is run."""
+"""What a study will cost, before it runs."""

@@ -1,4 +1,4 @@
-"""How long a study takes, from a few batches trained here and now with the code and the images of its trials."""
+"""Estimates how long a study takes by training a few batches with its trials' code and images."""
 
 import statistics
 import tempfile
@@ -19,26 +19,26 @@ from trainables.training.memory_limit import limit_memory
 from tuning.planning.plan import CalibratedTrial, Plan, PlannedTime, PlannedTrial, Seconds
 
 _BATCHES = 3
-"""In an epoch of the calibration; the validation images are reduced by the same share."""
+"""Batches per calibration epoch; validation images are reduced by the same share."""
 _LEAST_SECONDS = 1.0
-"""How long a configuration is measured, unless that takes more than `_MOST_EPOCHS`."""
+"""Minimum time to measure a configuration, within `_MOST_EPOCHS`."""
 _MOST_EPOCHS = 50
 
 Report = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the current step, how much of it is done, and its total."""
 
 
 def calibrate(study: StudyConfig, plan: Plan, data: TrainingData, concurrent: int, report: Report) -> PlannedTime:
     """Train a few batches of the plan's sample configurations and estimate the study's time.
 
-    Nothing is written but a frozen backbone's features, to a temporary folder.
+    Writes only a frozen backbone's features, to a temporary folder.
 
     Args:
         study: the study.
-        plan: of the study.
+        plan: the study's plan.
         data: the study's images.
         concurrent: trials that run at once.
-        report: hears how far it has come.
+        report: told of the progress.
 
     Raises:
         InputError: none of the configurations can be trained.
@@ -55,7 +55,7 @@ def calibrate(study: StudyConfig, plan: Plan, data: TrainingData, concurrent: in
 
 
 def estimate(study: StudyConfig, plan: Plan, samples: Sequence[CalibratedTrial], concurrent: int) -> PlannedTime:
-    """The study's time, if trials are as fast as the samples.
+    """The study's time if trials are as fast as the samples.
 
     Raises:
         InputError: none of the samples could be trained.
@@ -99,24 +99,24 @@ def _calibrated(
 
 
 def _measure(config: TrialConfig, data: TrainingData, memory: int | None) -> float:
-    """Seconds that an epoch on all images takes, validation included."""
+    """Seconds per epoch on all images, including validation."""
     return_freed_memory()  # the last configuration's
     part = _part(data, _BATCHES * config.training.batch_size)
     measured: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         epochs = limit_memory(train(_harmless(config, Path(folder)), part), memory)
-        next(epochs)  # memory is new to it, kernels are chosen, features computed, perhaps code compiled
+        next(epochs)  # warm-up: memory is allocated, kernels chosen, features computed, perhaps code compiled
         while not measured or (sum(measured) < _LEAST_SECONDS and len(measured) < _MOST_EPOCHS):
             measured.append(next(epochs)["epoch_seconds"])
     return statistics.median(measured) * len(data.train_indices) / len(part.train_indices)
 
 
 def _part(data: TrainingData, images: int) -> TrainingData:
-    """So many training images or all, from everywhere, and the same share of the validation images."""
+    """Up to `images` training images, evenly spaced, and the same share of the validation images."""
     step = max(1, len(data.train_indices) // images)
     train_indices = data.train_indices[::step][:images].contiguous()
     validation = max(1, round(len(data.validation_indices) * len(train_indices) / len(data.train_indices)))
-    # Another fingerprint, as these are other data: features are cached by it.
+    # A different fingerprint, because features are cached by it.
     return replace(
         data,
         train_indices=train_indices,
@@ -126,7 +126,7 @@ def _part(data: TrainingData, images: int) -> TrainingData:
 
 
 def _harmless(config: TrialConfig, cache: Path) -> TrialConfig:
-    """The same work, but too small a learning rate to diverge, enough epochs, and no trace in the cache."""
+    """The same work with a learning rate too small to diverge, enough epochs, and a cache of its own."""
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"cache_dir": cache}),
@@ -140,7 +140,7 @@ def _seconds_per_epoch(samples: Sequence[CalibratedTrial]) -> Seconds:
     measured = [(one.kind, one.seconds_per_epoch) for one in samples if one.seconds_per_epoch is not None]
     if not measured:
         raise InputError(
-            f"none of the configurations can be trained: {samples[0].failed if samples else 'none exists'}"
+            f"none of the configurations can be trained: {samples[0].failed if samples else 'none can be built'}"
         )
     every = [seconds for _, seconds in measured]
     typical = [seconds for kind, seconds in measured if kind in ("default", "sampled")]
@@ -154,10 +154,10 @@ def _times(a_pass: Seconds, passes: float) -> Seconds:
 def _assumptions(study: StudyConfig, plan: Plan, concurrent: int) -> Iterator[str]:
     epochs, scheduler = plan.epochs, study.search.scheduler.name
     if epochs.expected is None:
-        yield f"{epochs.most} epochs of search, as if no trial were stopped: what {scheduler} stops cannot be foreseen"
+        yield f"{epochs.most} epochs of search, as if no trial were stopped: what {scheduler} stops cannot be predicted"
     else:
-        yield f"{epochs.expected} epochs of search, which {scheduler} is expected to leave"
-    yield f"trials at once: {concurrent}, each as fast as one that has the machine to itself"
-    yield "not counted: starting workers, checkpoints, features of frozen backbones (computed once a machine)"
+        yield f"{epochs.expected} epochs of search expected with scheduler {scheduler}"
+    yield f"trials at once: {concurrent}, each as fast as a single trial on an idle machine"
+    yield "not counted: starting workers, checkpoints, features of frozen backbones (computed once per machine)"
     if study.search.time_budget is not None:
-        yield "the search ends with search.time_budget at the latest"
+        yield "the search ends after search.time_budget at the latest"

@@ -1,4 +1,4 @@
-"""What a study would do, found out without starting it. The field names print as JSON: other programs rely on them."""
+"""What a study would do, without starting it. The fields are the JSON output: other programs rely on the names."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -38,17 +38,17 @@ class PlannedParameter(Config):
     step: int | float | None = None
     when: dict[str, Any] | None = None
     values: int | Literal["continuous"]
-    """How many there are."""
+    """Number of values."""
 
 
 class PlannedTrial(Config):
     """One configuration of the space and what it costs."""
 
     kind: Literal["default", "smallest", "largest", "sampled"]
-    """`smallest` and `largest` by parameters, of all that were measured."""
+    """`smallest` and `largest`: by number of parameters, among the measured configurations."""
     params: dict[str, Any]
     parameters: int | None = None
-    """None, as all of these, where the configuration is infeasible."""
+    """None, like the fields below, if the configuration is infeasible."""
     macs: int | None = None
     """Multiply-accumulates of one image's forward pass."""
     memory_bytes: int | None = None
@@ -65,11 +65,11 @@ class PlannedEpochs(Config):
     rungs: tuple[int, ...]
     """Epochs at which the scheduler decides."""
     most: int
-    """Of the search, if no trial is stopped early."""
+    """Search epochs if no trial is stopped early."""
     expected: int | None
-    """Of the search, if each rung lets through its share of the trials; None where that cannot be foreseen."""
+    """Search epochs if each rung promotes its share of the trials; None if that cannot be predicted."""
     confirm: int
-    """Of retraining the best, on top."""
+    """Additional epochs to confirm the best."""
 
 
 class CalibratedTrial(Config):
@@ -78,9 +78,9 @@ class CalibratedTrial(Config):
     kind: Literal["default", "smallest", "largest", "sampled"]
     params: dict[str, Any]
     seconds_per_epoch: float | None = None
-    """Of all training images once, and all validation images; None where it cannot be trained."""
+    """One pass over all training and all validation images; None if it cannot be trained."""
     failed: str | None = None
-    """Why not."""
+    """Why it cannot be trained."""
 
 
 class Seconds(Config):
@@ -99,11 +99,11 @@ class PlannedTime(Config):
 
     samples: tuple[CalibratedTrial, ...]
     threads: int
-    """Of each trial."""
+    """Threads per trial."""
     concurrent: int
-    """Trials at once."""
+    """Trials that run at once."""
     seconds_per_epoch: Seconds
-    """Of one trial."""
+    """For one trial."""
     search: Seconds
     confirm: Seconds
     total: Seconds
@@ -131,22 +131,22 @@ class Plan(Config):
 
     parameters: tuple[PlannedParameter, ...]
     cardinality: int | Literal["continuous"]
-    """Configurations in the space, exact."""
+    """Exact number of configurations in the space."""
     samples: tuple[PlannedTrial, ...]
     measured: int
-    """Configurations that `samples`, `infeasible_fraction` and `checkpoint_bytes` rest on."""
+    """Number of configurations measured for `samples`, `infeasible_fraction` and `checkpoint_bytes`."""
     infeasible_fraction: float
     """Share of the measured configurations that cannot be built."""
     infeasible_reasons: dict[str, int]
-    """Why, and how many of them; the commonest first."""
+    """Number of configurations by reason, most common first."""
     trials: int
     epochs: PlannedEpochs
     checkpoint_bytes: int
-    """Disk that checkpoints take at most, if every trial were the largest one measured."""
+    """Upper bound on disk for checkpoints, as if every trial were the largest one measured."""
     stages: tuple[PlannedStage, ...] = ()
-    """Stages of a staged search; what stands above is then of all of them together."""
+    """Stages of a staged search; the fields above then cover all stages."""
     time: PlannedTime | None = None
-    """Only if asked for: it takes training to find out."""
+    """Only if requested, because it takes training."""
 
 
 def make_plan(
@@ -156,10 +156,10 @@ def make_plan(
 
     Args:
         study: the study.
-        image_shape: of one image.
+        image_shape: shape of one image.
         classes: number of classes.
         concurrent: trials that run at once; their checkpoints are all on disk.
-        samples: configurations to draw and measure; a discrete space with no more than these is measured whole.
+        samples: configurations to draw and measure; a discrete space of at most this size is measured completely.
     """
     space = Space(study)
     size = Grid(space).size if space.is_discrete else None
@@ -194,7 +194,7 @@ def _draw(space: Space, samples: int, size: int | None) -> list[dict[str, Value]
 def _measured(
     study: StudyConfig, feasibility: Feasibility, configurations: Sequence[dict[str, Value]]
 ) -> Iterator[PlannedTrial]:
-    """Measure the configurations; where their networks are very deep, only as many as take a few seconds."""
+    """Measure the configurations; if the networks are very deep, only as many as take a few seconds."""
     layers = 0
     for index, values in enumerate(configurations):
         try:
@@ -209,7 +209,7 @@ def _measured(
 
 
 def _layers(model: ModelConfig) -> int:
-    """Layers that the configuration lists, an attention block taking four; networks without lists have few."""
+    """Layers listed in the configuration, an attention block counting as four; networks without lists have few."""
     listed = sum(len(value) for _, value in model if isinstance(value, tuple))
     return 4 * listed * model.branches if isinstance(model, AttentionCnnConfig) else listed
 
@@ -221,7 +221,7 @@ def _measure_config(
         size = feasibility.check(config)
     except InfeasibleError as error:
         return PlannedTrial(kind=kind, params=values, infeasible=str(error))
-    # Weights, gradients, and at most two numbers a weight of the optimizer.
+    # Weights, gradients, and at most two optimizer values per weight.
     memory = 4 * _FLOAT_BYTES * size["parameters"] + config.training.batch_size * size["activation_bytes"]
     return PlannedTrial(kind=kind, params=values, parameters=size["parameters"], macs=size["macs"], memory_bytes=memory)
 
@@ -267,5 +267,5 @@ def _epochs(study: StudyConfig, size: int | None) -> PlannedEpochs:
 def _checkpoint_bytes(study: StudyConfig, parameters: int, concurrent: int) -> int:
     """The best trials keep their weights; a running one has its best weights too, and up to three whole states."""
     weights = _FLOAT_BYTES * parameters
-    state = 3 * weights  # with at most two numbers a weight of the optimizer
+    state = 3 * weights  # with at most two optimizer values per weight
     return study.search.keep_checkpoints * weights + concurrent * (weights + 3 * state)

@@ -1,4 +1,4 @@
-"""What a whole study would do: the plan of its search, or those of its stages, added up."""
+"""Plans a whole study: its search, or the sum of its stages."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ from tuning.storage.observer import Observer
 
 
 def plan_study(study: StudyConfig, observer: Observer | None = None) -> Plan:
-    """Plan a study; a stage as if those before it left everything as the study file has it.
+    """Plan a study. Each stage is planned as if earlier stages changed nothing in the study file.
 
     Args:
         study: the study.
-        observer: if given, the time is estimated too (`tuning.planning.calibration`), and it hears of the progress.
+        observer: if given, the time is estimated too (`tuning.planning.calibration`), with progress reported to it.
 
     Raises:
-        InputError: searcher, scheduler and space do not go together; or none of the configurations can be trained.
-        DataError: the images cannot be listed, or for the time be read.
+        InputError: searcher, scheduler and space are incompatible, or no configuration can be trained.
+        DataError: the images cannot be listed, or, to estimate the time, cannot be read.
     """
     check_search(study)
     stages = [make_stage(study, index) for index in range(stage_count(study))]
@@ -131,7 +131,7 @@ def _epochs(plans: Sequence[Plan]) -> PlannedEpochs:
 
 
 def _time(times: Sequence[PlannedTime]) -> PlannedTime | None:
-    """One after the other; the last stage's images are those on which the best are confirmed."""
+    """Total time of the stages; the best are confirmed on the last stage's images."""
     if not times:
         return None
     last = times[-1]

@@ -1,4 +1,4 @@
-"""What a search may cost, what it has cost, and what that has brought."""
+"""The budget of a search: what it may use, what it has used, and the best result so far."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class _Trial:
 
 
 class Budget:
-    """Adds up trials, epochs and results. Wall-clock time is the driver's own business."""
+    """Counts trials, epochs and results. The driver handles wall-clock time."""
 
     def __init__(self, search: SearchConfig) -> None:
         self._search = search
@@ -23,16 +23,16 @@ class Budget:
         self._best_finished: float | None = None
         self._finished_without_better = 0
         self.target_reached = False
-        """Whether any epoch was as good as wanted."""
+        """Whether any epoch reached `search.target`."""
 
     @property
     def trials_spent(self) -> str | None:
-        """Said when as many trials as wanted have begun; infeasible ones do not count."""
+        """Stop reason once `search.trials` feasible trials have started, else None."""
         return f"all {self._search.trials} trials are done" if self._feasible >= self._search.trials else None
 
     @property
     def spent(self) -> str | None:
-        """Said when nothing more is worth training, running trials included."""
+        """Stop reason once running trials should stop too, else None."""
         search = self._search
         if self.target_reached:
             return f"{search.objective} has reached the target {search.target}"
@@ -43,12 +43,12 @@ class Budget:
         return None
 
     def start(self, number: int) -> None:
-        """A trial begins."""
+        """Count a new trial."""
         self._trials[number] = _Trial()
         self._feasible += 1
 
     def observe(self, number: int, epoch: int, value: float) -> float:
-        """An epoch has ended with this objective; returns the trial's best so far."""
+        """Count an epoch and its objective; return the trial's best so far."""
         trial = self._trials[number]
         self._epochs += max(0, epoch - trial.epochs)
         trial.epochs = max(trial.epochs, epoch)
@@ -60,7 +60,7 @@ class Budget:
         return trial.best
 
     def finish(self, number: int, state: TrialState) -> float | None:
-        """A trial is over; returns its best objective, None where it has none."""
+        """Note the end of a trial; return its best objective, or None."""
         trial = self._trials[number]
         if state == "infeasible":
             self._feasible -= 1

@@ -1,4 +1,4 @@
-"""Every configuration of a discrete space, counted and numbered without being listed."""
+"""Counts and indexes the configurations of a discrete space without listing them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from trainables.errors import InputError
 from tuning.search.space import Domain, Space
 
 _MAX_ADDITIONS = 500_000
-"""Counts added up before a space is refused. Real spaces take a few hundred; twenty parameters that all depend on
-others of their own take 2**20."""
+"""Limit on additions while counting a space. Real spaces take a few hundred; twenty parameters that each depend on a
+different one take 2**20."""
 
 _Missing = frozenset[int]
-"""Positions of parameters further on that do not exist, as far as the values chosen so far tell."""
+"""Positions of later parameters that the values chosen so far rule out."""
 
 
 @dataclass(frozen=True)
 class _Run:
-    """Neighbouring values of a parameter that decide alike about the parameters further on."""
+    """Adjacent values of a parameter that have the same effect on later parameters."""
 
     start: int
     """Index of the first."""
@@ -30,13 +30,13 @@ class _Run:
 
 
 class Grid:
-    """The configurations of a discrete space in lexicographic order; parameters under `when` only where they exist."""
+    """The configurations of a discrete space in lexicographic order, without inactive conditional parameters."""
 
     def __init__(self, space: Space) -> None:
         """The space must be discrete (`Space.is_discrete`).
 
         Raises:
-            InputError: so many conditions cross one another that the configurations cannot be counted.
+            InputError: too many interacting conditions to count the configurations.
         """
         self._order = space.order
         self._domains = [space.domains[path] for path in space.order]
@@ -66,7 +66,7 @@ class Grid:
         return values
 
     def shuffled(self, seed: int) -> Iterator[dict[str, Value]]:
-        """Every configuration once, in a random order; needs memory for those passed only."""
+        """Every configuration once, in random order; memory grows with the configurations yielded."""
         random = Random(seed)
         passed: set[int] = set()
         while len(passed) < self.size:
@@ -76,7 +76,7 @@ class Grid:
                 yield self[index]
 
     def _choose(self, position: int, missing: _Missing, index: int) -> tuple[int, _Missing, int]:
-        """Which value the parameter has in configuration `index` of what is left, and what is left then."""
+        """The parameter's value index in configuration `index`, the parameters missing then, the remaining index."""
         for run in self._runs[position]:
             then = missing | run.rules_out
             each = self._count(position + 1, then)
@@ -84,7 +84,7 @@ class Grid:
                 which, index = divmod(index, each)
                 return run.start + which, then, index
             index -= run.length * each
-        raise AssertionError("the counts of a parameter's values add up to that of the parameter")
+        raise AssertionError("the counts of a parameter's values add up to the parameter's count")
 
     def _count(self, position: int, missing: _Missing) -> int:
         """Number of ways to fill the parameters from `position` on."""
@@ -101,8 +101,8 @@ class Grid:
         self._additions += len(self._kinds[position])
         if self._additions > _MAX_ADDITIONS:
             raise InputError(
-                "space: its configurations cannot be counted, since too many parameters under `when` depend on "
-                "different others; make them depend on the same few, or give fewer of them"
+                "space: too many parameters with `when` depend on different parameters, so the configurations "
+                "cannot be counted; make them depend on the same few, or use fewer of them"
             )
         return sum(
             times * self._count(position + 1, missing | rules_out) for rules_out, times in self._kinds[position].items()
@@ -110,13 +110,13 @@ class Grid:
 
 
 def _dependents(space: Space) -> list[_Missing]:
-    """For each parameter, those whose `when` names it."""
+    """For each parameter, the parameters whose `when` names it."""
     conditions = [space.study.space[path].when or {} for path in space.order]
     return [frozenset(later for later, condition in enumerate(conditions) if path in condition) for path in space.order]
 
 
 def _never(space: Space) -> _Missing:
-    """Parameters whose `when` asks for something else of a base field that does not vary."""
+    """Parameters whose `when` is never met because a base field that does not vary has another value."""
     conditions = [space.study.space[path].when or {} for path in space.order]
     return frozenset(
         position
@@ -129,7 +129,7 @@ def _never(space: Space) -> _Missing:
 
 
 def _runs(space: Space, position: int, dependents: _Missing) -> list[_Run]:
-    """The values of the parameter in order; of a range only what conditions name is looked at singly."""
+    """The parameter's values in order, split into runs only at the values that conditions name."""
     path = space.order[position]
     domain = space.domains[path]
     assert domain.values is not None, "the space is discrete"
@@ -146,7 +146,7 @@ def _runs(space: Space, position: int, dependents: _Missing) -> list[_Run]:
 
 
 def _indices(domain: Domain, space: Space, later: int, path: str) -> set[int]:
-    """Indices of the values of `path` under which the parameter `later` exists."""
+    """Indices of the values of `path` for which the parameter `later` exists."""
     allowed = allowed_values((space.study.space[space.order[later]].when or {})[path])
     return {index for value in allowed for index in domain.indices(value)}
 
@@ -156,7 +156,7 @@ def _joined(runs: list[_Run]) -> _Run:
 
 
 def _kinds(runs: list[_Run]) -> Counter[_Missing]:
-    """How many values rule out what."""
+    """Number of values by the set of parameters that they rule out."""
     kinds: Counter[_Missing] = Counter()
     for run in runs:
         kinds[run.rules_out] += run.length

@@ -1,4 +1,4 @@
-"""What hands out trials: the search, and the confirmation of its best."""
+"""The interface of everything that proposes trials: the search, and the confirmation of its best trials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ class Proposal:
     """Answer to `Proposer.ask`."""
 
     events: tuple[TrialProposed | TrialFinished, ...]
-    """For the journal, in this order: infeasible configurations met on the way, then `trial`."""
+    """For the journal, in this order: infeasible configurations found first, then `trial`."""
     trial: TrialProposed | None
-    """What to train; None when there is nothing more (`Proposer.finish_reason`)."""
+    """What to train; None if there is nothing to propose (see `Proposer.finish_reason`)."""
 
 
 class Proposer(Protocol):
-    """Proposes trials and hears what becomes of them."""
+    """Proposes trials and is told their results."""
 
     @property
     def finish_reason(self) -> str | None:
-        """Why nothing more is proposed, in words; None while something may be."""
+        """Why there are no more proposals; None while there may be."""
 
     @property
     def stop_reason(self) -> str | None:
-        """Why running trials, too, are to be stopped at once, in words; None while they may go on."""
+        """Why running trials must stop at once; None while they may go on."""
 
     def ask(self) -> Proposal:
         """The next trial."""
@@ -35,4 +35,4 @@ class Proposer(Protocol):
         """One epoch of a trial has ended."""
 
     def finish(self, number: int, state: TrialState) -> None:
-        """A trial will not be trained any further."""
+        """A trial has ended."""

@@ -1,4 +1,4 @@
-"""The search: which configuration is the next trial, and when there is none."""
+"""The search: chooses the next trial's configuration and decides when there are no more."""
 
 import itertools
 from collections import Counter, deque
@@ -22,13 +22,13 @@ from tuning.storage.journal import TrialFinished, TrialProposed, TrialState
 from tuning.storage.record import TrialRecord
 
 _RANDOM_DRAWS = 200
-"""Draws at random, after the searcher's own, before a space with continuous parameters counts as exhausted."""
+"""Random draws after the searcher's own before a space with continuous parameters counts as exhausted."""
 
 _INFEASIBLE_IN_A_ROW = 100
-"""Infeasible proposals after which the search gives up."""
+"""The search gives up after this many infeasible proposals in a row."""
 
 Check = Callable[[TrialConfig], dict[str, int]]
-"""Size of a configuration's model; raises InfeasibleError where it cannot be built."""
+"""Size of a configuration's model; raises InfeasibleError if it cannot be built."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class _Candidate:
 
 
 class Search:
-    """Proposes trials and learns from them; rebuilt from the record after any death.
+    """Proposes trials and learns from them. Rebuilt from the record after a crash.
 
-    With the same seed and the same order of questions and answers the proposals are the same: chance is renewed from
-    the seed and the number of proposals at every question. Not safe for use by several threads.
+    The same seed and the same sequence of calls give the same proposals: every `ask` reseeds from the study's seed and
+    the number of proposals so far. Not thread-safe.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Search:
         full_study: StudyConfig | None = None,
         next_number: int = 0,
     ) -> None:
-        """Take up a search.
+        """Start or resume a search.
 
         Args:
             study: what to search and how.
-            data_fingerprint: of the images.
-            check: whether a configuration can be built.
+            data_fingerprint: fingerprint of the images.
+            check: measures a configuration's model, or raises InfeasibleError.
             own_trials: every trial so far. Unfinished ones count as running; the caller resumes them.
             transfer_trials: finished trials from outside this search (`tuning.search.warm_start`) to learn from.
             previous_stage_trials: trials of the study's earlier stages. Their configurations are not trained again.
@@ -97,26 +97,26 @@ class Search:
 
     @property
     def finish_reason(self) -> str | None:
-        """Why nothing more is proposed, in words; None while something may be."""
+        """Why there are no more proposals; None while there may be."""
         return self._budget.spent or self._budget.trials_spent or self._exhausted
 
     @property
     def target_reached(self) -> bool:
-        """Whether the whole study has what it wanted."""
+        """Whether `search.target` has been reached."""
         return self._budget.target_reached
 
     @property
     def stop_reason(self) -> str | None:
-        """Why running trials, too, are to be stopped at once, in words; None while they may go on."""
+        """Why running trials must stop at once; None while they may go on."""
         return self._budget.spent
 
     def ask(self) -> Proposal:
-        """The next new trial, with whatever infeasible ones were met before it."""
+        """The next new trial, with the infeasible ones found before it."""
         events: list[TrialProposed | TrialFinished] = []
         while self.finish_reason is None:
             candidate = self._next_candidate()
             if candidate is None:
-                self._exhausted = "no configuration is left that was not tried"
+                self._exhausted = "no untried configuration is left"
                 break
             try:
                 size = self._check(candidate.config)
@@ -134,7 +134,7 @@ class Search:
         self._searcher.observe(number, epoch, best)
 
     def finish(self, number: int, state: TrialState) -> None:
-        """A trial will not be trained any further."""
+        """A trial has ended."""
         best = self._budget.finish(number, state)
         self._searcher.finish(number, state, None if best is None else (best, *self._sizes.pop(number)))
 
@@ -155,7 +155,7 @@ class Search:
             self._infeasible_in_a_row.clear()
 
     def _learn(self, number: int, trial: TrialRecord) -> None:
-        """Tell the searcher of a trial that is none of this study's."""
+        """Tell the searcher about a trial from outside this search."""
         second = self._study.search.second_objective
         best = trial.best_metrics(self._study.search.ranking)
         value = None if best is None else best[self._study.search.objective]
@@ -166,7 +166,7 @@ class Search:
         self._searcher.finish(number, trial.state, None if value is None else (value, *size))
 
     def _next_candidate(self) -> _Candidate | None:
-        """A configuration that the study has not seen; None when none can be found."""
+        """A configuration that the study has not seen; None if none can be found."""
         while self._firsts:
             candidate = self._if_new(Draw(self._firsts.popleft()), "first")
             if candidate is not None:
@@ -179,7 +179,7 @@ class Search:
         return None
 
     def _draws(self) -> Iterator[Draw]:
-        """What the searcher proposes, then, where that was all tried before, whatever else there is."""
+        """The searcher's proposals; if all of them were tried before, any other configurations."""
         attempts = self._searcher.attempts
         for attempt in itertools.islice(itertools.count(), attempts):
             draw = self._searcher.draw(self._seed(attempt), attempt)
@@ -195,11 +195,11 @@ class Search:
                 yield draw
 
     def _if_new(self, draw: Draw, source: Literal["search", "first"]) -> _Candidate | None:
-        """The configuration that the values make; None if it was tried before or they make none."""
+        """The configuration for these values; None if it is invalid or was tried before."""
         values = canonical_json(draw.values)
         if values in self._tried:
             return None
-        self._tried.add(values)  # whatever comes of it; composing and hashing costs fifty times this look-up
+        self._tried.add(values)  # whatever the outcome: composing and hashing costs 50 times as much as this lookup
         try:
             config = compose(self._study, draw.values)
         except InfeasibleError:
@@ -230,7 +230,7 @@ class Search:
         self._proposals += 1
 
     def _set_aside(self, candidate: _Candidate, reason: str) -> tuple[TrialProposed, TrialFinished]:
-        """Record an infeasible configuration; propose no more when there seems to be nothing else."""
+        """Record an infeasible configuration. After too many in a row, stop proposing."""
         trial = self._propose(candidate, {})
         self.finish(trial.number, "infeasible")
         self._infeasible_in_a_row.append(reason)
@@ -239,15 +239,15 @@ class Search:
         return trial, TrialFinished(number=trial.number, state="infeasible", reason=reason)
 
     def _seed(self, attempt: int) -> int:
-        """A new one at every question, the same in an interrupted and an uninterrupted study."""
+        """A new seed for every `ask`, the same in an interrupted and an uninterrupted study."""
         return int(np.random.SeedSequence((self._study.search.seed, self._proposals, attempt)).generate_state(1)[0])
 
 
 def first_configurations(study: StudyConfig) -> list[TrialConfig]:
-    """What is tried before the searcher chooses: the base configuration, then `search.first` over it.
+    """Configurations tried before the searcher chooses: the base, then each of `search.first` applied to it.
 
     Raises:
-        InfeasibleError: values that make no valid configuration.
+        InfeasibleError: the values are not a valid configuration.
     """
     return [compose(study, values) for values in ({}, *study.search.first)]
 
@@ -255,6 +255,6 @@ def first_configurations(study: StudyConfig) -> list[TrialConfig]:
 def _nothing_feasible(reasons: Sequence[str]) -> str:
     reason, count = Counter(reasons).most_common(1)[0]
     return (
-        f"the last {len(reasons)} configurations proposed are all impossible; {count} of them because: {reason}. "
+        f"none of the last {len(reasons)} proposed configurations can be built; {count} of them because: {reason}. "
         "Narrow the space so that more of it can be built; `tune-cli plan FILE` shows what share can."
     )

@@ -1,4 +1,4 @@
-"""What to try next: Optuna's samplers and an exact grid behind one small interface."""
+"""Searchers: Optuna's samplers and an exact grid behind one small interface."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,33 +24,33 @@ class Draw:
 
     values: dict[str, Value]
     handle: Trial | None = None
-    """Optuna's trial, where its sampler has marked it."""
+    """Optuna's trial, if its sampler keeps state on it."""
 
 
 class Searcher(Protocol):
-    """Proposes values and is told what came of them."""
+    """Proposes values and is told the results."""
 
     @property
     def attempts(self) -> int | None:
-        """How often in a question its own draws may be known already; None: until it has nothing more."""
+        """How many of its draws per `ask` may be known already before other sources are used; None: no limit."""
 
     def draw(self, seed: int, attempt: int = 0) -> Draw | None:
-        """Propose values, the same for the same past and seed; None when there is nothing more to propose.
+        """Propose values, the same for the same history and seed; None when there are no more.
 
-        `attempt` counts the draws in this question that were tried before; from `attempts` on any new values will do.
+        `attempt` counts the draws in this `ask` that were tried before; from `attempts` on, any new values will do.
         """
 
     def accept(self, number: int, draw: Draw, seed: int) -> None:
-        """The draw, which may have been made elsewhere, runs as trial `number`."""
+        """The draw runs as trial `number`. It may come from an earlier driver."""
 
     def reject(self, draw: Draw) -> None:
-        """The draw is not run: it was tried before."""
+        """The draw is not run because it was tried before."""
 
     def observe(self, number: int, epoch: int, best: float) -> None:
-        """The trial has come to `epoch`; `best` is its best objective so far."""
+        """The trial has finished `epoch`; `best` is its best objective so far."""
 
     def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
-        """The trial is over; `values` are its objectives, None where it ended before its first epoch."""
+        """The trial has ended; `values` are its objectives, None if it ended before its first epoch."""
 
 
 def make_searcher(space: Space) -> Searcher:
@@ -64,7 +64,7 @@ def make_searcher(space: Space) -> Searcher:
 
 
 class GridSearcher:
-    """Every configuration once, in an order shuffled by the study's seed."""
+    """Every configuration once, shuffled by the study's seed."""
 
     attempts: int | None = None
 
@@ -72,7 +72,7 @@ class GridSearcher:
         self._configurations = Grid(space).shuffled(space.study.search.seed)
 
     def draw(self, seed: int, attempt: int = 0) -> Draw | None:
-        """The next configuration; the study's own seed has decided the order."""
+        """The next configuration; the study's seed sets the order, so `seed` is ignored."""
         values = next(self._configurations, None)
         return None if values is None else Draw(values)
 
@@ -90,7 +90,7 @@ class GridSearcher:
 
 
 class ModelSearcher:
-    """Samplers whose proposals depend on the known trials alone: tpe, gp, random."""
+    """Samplers whose proposals depend only on the known trials: tpe, gp, random."""
 
     attempts: int | None = 10
 
@@ -102,10 +102,10 @@ class ModelSearcher:
         self._reports: dict[int, dict[int, float]] = {}
         self._trials: dict[int, FrozenTrial] = {}
         self._optuna: Study | None = None
-        """Of `_trials`; None when these have changed."""
+        """Holds `_trials`; None after they have changed."""
 
     def draw(self, seed: int, attempt: int = 0) -> Draw:
-        """Propose values from a sampler made anew: what it knows is in the study, its chance in the seed."""
+        """Propose values with a new sampler; its knowledge is in the study, its randomness in the seed."""
         if self._optuna is None:
             self._optuna = _make_study(self._space.study)
             self._optuna.add_trials(self._trials.values())
@@ -116,7 +116,7 @@ class ModelSearcher:
         return Draw(values)
 
     def accept(self, number: int, draw: Draw, seed: int) -> None:
-        """Take note of a running trial; values from outside of the space are none of the sampler's business."""
+        """Note a running trial; the sampler ignores values outside the space."""
         encoded = self._space.encode(draw.values)
         if encoded is not None and not self._is_random:
             self._parameters[number] = encoded
@@ -124,21 +124,21 @@ class ModelSearcher:
             self._learn(number, TrialState.RUNNING)
 
     def reject(self, draw: Draw) -> None:
-        """Nothing to learn: what is known of the configuration is known already."""
+        """Nothing to learn: the configuration is known already."""
 
     def observe(self, number: int, epoch: int, best: float) -> None:
-        """Take note of a running trial's progress.
+        """Note a running trial's progress.
 
-        To TPE a running trial is a bad one, lest others try the same. That is wrong of one which the scheduler keeps
-        because it does well; so from its first epoch on it ranks with those stopped where it is now. (On the digits
-        table, with 16 workers and ASHA, the best is found in six tenths of the epochs.)
+        TPE treats a running trial as bad so that other workers try something else. That is wrong for a trial that the
+        scheduler keeps because it does well, so from its first epoch on it ranks with trials stopped at its current
+        epoch. (On the digits table with 16 workers and ASHA, this finds the best in 60 % of the epochs.)
         """
         if number in self._parameters and self._space.study.search.second_objective is None:
-            self._reports[number] = {epoch: best}  # all that TPE looks at, and Optuna copies what it is given
+            self._reports[number] = {epoch: best}  # TPE uses only the latest, and Optuna copies the dict
             self._learn(number, TrialState.PRUNED if self._is_tpe else TrialState.RUNNING)
 
     def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
-        """Take note of a result. TPE ranks stopped trials by how far they came; others take their best until then."""
+        """Note a result. TPE ranks stopped trials by their last epoch; other samplers take their best value."""
         if number not in self._parameters:
             return
         if state == "infeasible" and self._is_tpe:
@@ -183,8 +183,8 @@ class ModelSearcher:
             assert isinstance(options, TpeConfig)
             return TPESampler(
                 n_startup_trials=options.startup_trials,
-                # Again and again the best of many draws would be the same. One draw from the model of good trials is
-                # not: once its favourite was tried, that takes half of the epochs of drawing at random instead.
+                # The best of many candidates would be the same each time. A single draw from the model of good trials
+                # varies, and after the favorite was tried it takes half the epochs that random draws take.
                 n_ei_candidates=1 if attempt else 24,
                 multivariate=True,
                 group=True,
@@ -194,10 +194,10 @@ class ModelSearcher:
 
 
 class EvolutionSearcher:
-    """Samplers that write their state on the trials that they draw: cma_es, nsga2.
+    """Samplers that store their state on the trials that they draw: cma_es, nsga2.
 
-    Their trials live on in Optuna's study. Trials drawn elsewhere, in an earlier driver for example, are drawn again
-    with the values that they had, so that they bear the marks of their generation.
+    Their trials stay in Optuna's study. Trials drawn elsewhere, for example by an earlier driver, are drawn again with
+    the same values, so that they carry the state of their generation.
     """
 
     attempts: int | None = 10
@@ -208,28 +208,28 @@ class EvolutionSearcher:
         self._trials: dict[int, Trial] = {}
 
     def draw(self, seed: int, attempt: int = 0) -> Draw:
-        """Propose values from a sampler made anew: what it knows is in the study, its chance in the seed."""
+        """Propose values with a new sampler; its knowledge is in the study, its randomness in the seed."""
         is_random = self.attempts is not None and attempt >= self.attempts
         self._optuna.sampler = RandomSampler(seed=seed) if is_random else self._sampler(seed)
         trial = self._optuna.ask()
         return Draw(self._space.suggest(trial), trial)
 
     def accept(self, number: int, draw: Draw, seed: int) -> None:
-        """Keep Optuna's trial as the number's; values from outside of the space are none of the sampler's business."""
+        """Keep Optuna's trial for this number; the sampler ignores values outside the space."""
         trial = draw.handle or self._drawn_again(draw.values, seed)
         if trial is not None:
             self._trials[number] = trial
 
     def reject(self, draw: Draw) -> None:
-        """Failed trials are invisible to every sampler: what is known of the configuration is in the study already."""
+        """Mark it failed, which every sampler ignores: the study has the configuration already."""
         if draw.handle is not None:
             self._optuna.tell(draw.handle, state=TrialState.FAIL)
 
     def observe(self, number: int, epoch: int, best: float) -> None:
-        """Nothing: these samplers look at results alone."""
+        """Nothing to learn: these samplers use only final results."""
 
     def finish(self, number: int, state: journal.TrialState, values: Sequence[float] | None) -> None:
-        """Tell Optuna; a trial that was stopped counts with its best until then."""
+        """Tell Optuna; a stopped trial counts with its best value."""
         trial = self._trials.pop(number, None)
         if trial is None:
             return
@@ -262,7 +262,7 @@ class EvolutionSearcher:
 
 
 def _make_study(study: StudyConfig) -> Study:
-    """An empty study of Optuna's, in memory."""
+    """An empty Optuna study in memory."""
     directions = [StudyDirection.MAXIMIZE if study.search.mode == "max" else StudyDirection.MINIMIZE]
     directions += [StudyDirection.MINIMIZE] if study.search.second_objective else []
     return optuna.create_study(directions=directions)

@@ -1,4 +1,4 @@
-"""The study's space in Optuna's terms."""
+"""The study's search space as Optuna distributions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from search_spaces.composition import comparable, is_active, parameter_kind, par
 from search_spaces.schema import Parameter, StudyConfig, Value
 from trainables.config import TrialConfig
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every study it makes in memory
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # otherwise it logs every in-memory study
 
 
 class Steps(Sequence[float]):
-    """Multiples of a step as people write them: 0.3, not 0.30000000000000004. Computed when they are asked for."""
+    """Multiples of a step in exact decimals: 0.3, not 0.30000000000000004. Computed on access."""
 
     def __init__(self, low: float, high: float, step: float) -> None:
         self._start, self._distance = Decimal(str(low)), Decimal(str(step))
@@ -40,10 +40,10 @@ class Steps(Sequence[float]):
         return isinstance(value, int | float) and self._nearest(value) is not None
 
     def index(self, value: float, start: int = 0, stop: int | None = None) -> int:
-        """Where the value is.
+        """Index of the value.
 
         Raises:
-            ValueError: it is none of them.
+            ValueError: it is not one of the steps.
         """
         nearest = self._nearest(value)
         if nearest is None or nearest not in range(self._count)[start:stop]:
@@ -57,10 +57,10 @@ class Steps(Sequence[float]):
 
 @dataclass(frozen=True)
 class Domain:
-    """What one parameter may be.
+    """The allowed values of one parameter.
 
-    Optuna's categories are scalars, and its stepped floats carry rounding errors; so of choices and stepped floats
-    Optuna sees the index in `values` only.
+    Optuna's categories must be scalars, and its stepped floats have rounding errors. So for choices and stepped floats
+    Optuna sees only the index into `values`.
     """
 
     distribution: BaseDistribution
@@ -79,7 +79,7 @@ class Domain:
         return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
 
     def encode(self, value: Value) -> int | float | None:
-        """Optuna's representation of `value`; None where the value lies outside of the domain."""
+        """Optuna's representation of `value`; None if the value is outside the domain."""
         if self.values is None:
             assert isinstance(self.distribution, FloatDistribution)
             if not isinstance(value, int | float) or isinstance(value, bool):
@@ -90,7 +90,7 @@ class Domain:
         return next((index for index in self.indices(value) if _same(self.values[index], value)), None)
 
     def indices(self, value: Value) -> Sequence[int]:
-        """Where in `values` those equal to `value` are, as Python compares: true equals 1, as it does in `when`."""
+        """Indices in `values` of all values equal to `value` by Python's rules: true equals 1, as in `when`."""
         if isinstance(self.values, range | Steps):
             known: Sequence[int | float] = self.values
             return (known.index(value),) if isinstance(value, int | float) and value in known else ()
@@ -108,7 +108,7 @@ class Domain:
 
 
 class Space:
-    """The parameters that vary, in an order in which each comes after those that its `when` names."""
+    """The parameters that vary, ordered so that each comes after those named in its `when`."""
 
     def __init__(self, study: StudyConfig) -> None:
         self.study = study
@@ -117,7 +117,7 @@ class Space:
 
     @property
     def is_discrete(self) -> bool:
-        """Whether the configurations can be counted."""
+        """Whether every parameter has a finite set of values."""
         return all(domain.values is not None for domain in self.domains.values())
 
     def suggest(self, trial: Trial) -> dict[str, Value]:
@@ -129,7 +129,7 @@ class Space:
         return values
 
     def encode(self, values: Mapping[str, Value]) -> dict[str, int | float] | None:
-        """Optuna's representation of active `values`; None where one lies outside of its domain or is missing."""
+        """Optuna's representation of the active `values`; None if one is missing or outside its domain."""
         encoded: dict[str, int | float] = {}
         for path in self.order:
             if not is_active(self.study, path, values):
@@ -141,7 +141,7 @@ class Space:
         return encoded
 
     def values_of(self, config: TrialConfig) -> dict[str, Value]:
-        """What `config` has for each parameter that exists in it, inside of the space or not."""
+        """The value in `config` of each parameter that exists there, whether inside the space or not."""
         content = config.model_dump(mode="json", include={path.partition(".")[0] for path in self.order})
         values: dict[str, Value] = {}
         for path in self.order:
@@ -152,7 +152,7 @@ class Space:
 
 
 def make_domain(path: str, parameter: Parameter) -> Domain:
-    """What the parameter over the base field `path` may be."""
+    """The domain of the parameter for the base field `path`."""
     if parameter.choices is not None:
         return Domain(CategoricalDistribution(range(len(parameter.choices))), tuple(parameter.choices))
     assert parameter.low is not None
@@ -168,5 +168,5 @@ def make_domain(path: str, parameter: Parameter) -> Domain:
 
 
 def _same(a: Value, b: Value) -> bool:
-    """Equality by which 1 and 1.0 are one value, 1 and true are not."""
+    """Equality where 1 equals 1.0 but not true."""
     return a == b and isinstance(a, bool) == isinstance(b, bool)

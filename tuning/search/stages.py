@@ -1,4 +1,4 @@
-"""Staged search: each stage as a study of its own, made of the study file and what the stages before it found."""
+"""Staged search: builds a study for each stage from the study file and the results of earlier stages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,26 +15,26 @@ _Config = TypeVar("_Config", bound=Config)
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage; a search without stages is a single one."""
+    """One stage. A search without stages has a single one."""
 
     index: int
-    """Place in `search.stages`, from 0."""
+    """Index in `search.stages`, from 0."""
     count: int
     study: StudyConfig
-    """What the stage alone searches: the others' parameters fixed, its own budget, its own images. No stages."""
+    """The stage as a study: its own budget and images, other stages' parameters fixed, no stages."""
     past: tuple[TrialRecord, ...]
-    """The stage's own trials so far, `params` without those that other stages vary."""
+    """The stage's own trials so far; `params` holds only the parameters that this stage varies."""
     earlier: tuple[TrialRecord, ...]
-    """Trials of the stages before it."""
+    """Trials of the previous stages."""
 
     @property
     def number(self) -> int:
-        """Counted from 1, as it is written down and shown."""
+        """Counted from 1, as recorded and shown."""
         return self.index + 1
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial so far, be it the one of an earlier stage that this one started from; None without any."""
+        """The best trial so far, which may be the earlier trial that this stage started from; None without any."""
         return next(iter(_ranked(self)), None)
 
     def __str__(self) -> str:
@@ -42,14 +42,14 @@ class Stage:
 
 
 def stage_count(study: StudyConfig) -> int:
-    """Stages of the study's search; 1 without `search.stages`."""
+    """Number of stages in the study's search; 1 without `search.stages`."""
     return max(1, len(study.search.stages))
 
 
 def make_stage(study: StudyConfig, index: int, trials: Sequence[TrialRecord] = ()) -> Stage:
-    """The stage `index` after these trials of the study.
+    """The stage `index`, given these trials of the study.
 
-    A stage before it that has no result yet leaves everything as it is in the study file: what `plan` shows.
+    An earlier stage without results changes nothing in the study file; `plan` relies on that.
     """
     searched = [trial for trial in trials if trial.source != "confirm"]
     if not study.search.stages:
@@ -69,7 +69,7 @@ def _stage_after(base: StudyConfig, index: int, searched: Sequence[TrialRecord])
 
 
 def _study_of(base: StudyConfig, index: int) -> StudyConfig:
-    """The stage's own study, given the base that the stages before it have made."""
+    """The stage's own study, given the base after the earlier stages."""
     stage = base.search.stages[index]
     data = _set(base.data, train_fraction=stage.train_fraction, image_size=stage.image_size)
     search = base.search.model_copy(
@@ -84,7 +84,7 @@ def _study_of(base: StudyConfig, index: int) -> StudyConfig:
             "warm_start": base.search.warm_start if index == 0 else None,
             # One seed would draw the same quantiles in every stage.
             "seed": (base.search.seed + index) % (MAX_SEED + 1),
-            # On other images another accuracy can be reached.
+            # Other images have another attainable accuracy.
             "target": base.search.target if data == base.data else None,
         }
     )
@@ -99,9 +99,9 @@ def _study_of(base: StudyConfig, index: int) -> StudyConfig:
 
 
 def _handed_on(base: StudyConfig, stage: Stage, top: int) -> StudyConfig:
-    """The base after the stage: its best values fixed, its ranges narrowed to its best trials."""
+    """The base after the stage: the best values fixed, the ranges narrowed to the best trials."""
     best = stage.best
-    if best is None or best not in stage.past:  # what it started from is still the best
+    if best is None or best not in stage.past:  # its starting point is still the best
         fixed: dict[str, Any] = {}
     else:
         config = compose(base, best.params)
@@ -111,7 +111,7 @@ def _handed_on(base: StudyConfig, stage: Stage, top: int) -> StudyConfig:
 
 
 def _narrowed(base: StudyConfig, stage: Stage, top: int) -> dict[str, Parameter]:
-    """The stage's parameters, each between the neighbours of what the best `top` trials have for it."""
+    """The stage's parameters, each narrowed to the tried values next to those of the best `top` trials."""
     ranked = rank_trials(stage.past, base.search.ranking)
     narrowed = {}
     for path, parameter in stage.study.space.items():
@@ -122,7 +122,7 @@ def _narrowed(base: StudyConfig, stage: Stage, top: int) -> dict[str, Parameter]
 
 
 def _values(path: str, parameter: Parameter, trials: Sequence[TrialRecord]) -> list[Any]:
-    """What the trials have for the parameter, as far as it could have it: the base may lie outside of its range."""
+    """The trials' values of the parameter that it allows: the base may be outside its range."""
     values = (trial.params[path] for trial in trials if path in trial.params)
     return [value for value in values if parameter.has(value)]
 
@@ -137,7 +137,7 @@ def _around(parameter: Parameter, good: list[Any], tried: list[Any]) -> Paramete
 
 
 def _ranked(stage: Stage) -> list[TrialRecord]:
-    """The stage's trials and, if it was trained before, what the stage started from: best first."""
+    """The stage's trials, best first, with the trial of its starting point if an earlier stage trained that."""
     start = compose(stage.study, {})
     return rank_trials(
         [*(trial for trial in stage.earlier if trial.config == start), *stage.past], stage.study.search.ranking
@@ -149,5 +149,5 @@ def _only(space: dict[str, Parameter], params: dict[str, Value]) -> dict[str, Va
 
 
 def _set(config: _Config, **values: Any) -> _Config:
-    """The configuration with those of the values that are not None."""
+    """The configuration with the values that are not None."""
     return config.model_copy(update={name: value for name, value in values.items() if value is not None})

@@ -1,4 +1,4 @@
-"""Searcher, scheduler and space that do not go together."""
+"""Checks that searcher, scheduler and space are compatible."""
 
 from collections.abc import Iterator
 
@@ -11,10 +11,10 @@ from tuning.search.stages import make_stage, stage_count
 
 
 def check_search(study: StudyConfig) -> None:
-    """Refuse, before anything is started, what cannot work or would not do what it says.
+    """Reject combinations that cannot work, before anything starts.
 
     Raises:
-        InputError: every problem, one a line, each with what would be right.
+        InputError: all problems, one per line, each with a fix.
     """
     problems = list(_problems(study))
     if problems:
@@ -36,7 +36,7 @@ def _searcher_problems(space: Space) -> Iterator[str]:
         case GridConfig():
             for path, domain in space.domains.items():
                 if domain.values is None:
-                    yield f"space.{path}: a grid needs values to count; give step or choices, or another searcher"
+                    yield f"space.{path}: grid needs a finite set of values; set step or choices, or use tpe"
         case GpConfig():
             yield from _conditional(space, "gp")
         case CmaEsConfig():
@@ -45,7 +45,7 @@ def _searcher_problems(space: Space) -> Iterator[str]:
 
 
 def _counting_problems(space: Space) -> Iterator[str]:
-    """Whatever the searcher, a discrete space is counted once it has nothing new to propose: too late to say no."""
+    """Every searcher counts a discrete space once it has nothing new to propose, too late to reject the study."""
     if space.is_discrete:
         try:
             Grid(space)
@@ -57,8 +57,8 @@ def _conditional(space: Space, searcher: str) -> Iterator[str]:
     for path, parameter in space.study.space.items():
         if parameter.when:
             yield (
-                f"space.{path}: has `when`, and {searcher} needs every parameter in every trial; use tpe, random or "
-                "grid, or take the condition out"
+                f"space.{path}: has `when`, but {searcher} needs every parameter in every trial; use tpe, random or "
+                "grid, or remove the condition"
             )
 
 
@@ -66,11 +66,11 @@ def _not_numbers(space: Space) -> Iterator[str]:
     numbers = 0
     for path, parameter in space.study.space.items():
         if parameter.choices is not None:
-            yield f"space.{path}: has choices, and cma_es searches ranges of numbers; give low and high, or use tpe"
+            yield f"space.{path}: has choices, but cma_es needs numeric ranges; set low and high, or use tpe"
         elif not space.domains[path].distribution.single():
             numbers += 1
     if numbers < 2:
-        yield f"search.searcher: cma_es needs at least 2 ranges of numbers, the space has {numbers}; use tpe or gp"
+        yield f"search.searcher: cma_es needs at least 2 numeric ranges, the space has {numbers}; use tpe or gp"
 
 
 def _second_objective_problems(study: StudyConfig) -> Iterator[str]:
@@ -79,25 +79,25 @@ def _second_objective_problems(study: StudyConfig) -> Iterator[str]:
         return
     if not isinstance(search.scheduler, NoSchedulerConfig):
         yield (
-            f"search.scheduler: {search.scheduler.name} ranks trials by one objective, and with second_objective it "
-            "would stop small models for being less accurate; give scheduler: none"
+            f"search.scheduler: {search.scheduler.name} ranks trials by one objective, so with second_objective it "
+            "would stop small models for being less accurate; set scheduler: none"
         )
     if isinstance(search.searcher, CmaEsConfig):
-        yield "search.searcher: cma_es knows one objective; use nsga2 or tpe with second_objective"
+        yield "search.searcher: cma_es supports only one objective; use nsga2 or tpe with second_objective"
 
 
 def _budget_problems(study: StudyConfig) -> Iterator[str]:
     trials, top = study.search.trials_in_all, study.confirm.top
     if top > trials:
-        yield f"confirm.top: {top} is more than search.trials, {trials}; only trials of the search can be confirmed"
+        yield f"confirm.top: {top} is more than search.trials, {trials}; only search trials can be confirmed"
 
 
 def _stage_problems(study: StudyConfig) -> Iterator[str]:
     trials, first = study.search.trials, len(study.search.first)
     if study.search.warm_start is not None and isinstance(study.search.searcher, GridConfig | RandomConfig):
-        yield f"search.warm_start: {study.search.searcher.name} learns nothing from trials; use tpe, or leave it out"
+        yield f"search.warm_start: {study.search.searcher.name} does not learn from trials; use tpe or remove it"
     if first + 1 > trials:
         yield (
             f"search.first: {first} configurations and the base make {first + 1} trials, search.trials is {trials}; "
-            f"give at least {first + 1}"
+            f"set it to at least {first + 1}"
         )

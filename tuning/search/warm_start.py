@@ -1,4 +1,4 @@
-"""Trials of another study that tell something about this one."""
+"""Trials of another study that this study can learn from."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,13 +15,12 @@ from tuning.storage.study_state import read_record
 
 
 def warm_trials(study: StudyConfig, storage: Path, data_fingerprint: str) -> tuple[TrialRecord, ...]:
-    """Finished trials of the study that `search.warm_start` names which this study could have trained itself.
+    """Finished trials of the `search.warm_start` study that this study could have trained itself.
 
-    A trial is such if its values lie in this study's space and everything else but the seed is as in this study's
-    base.
+    Their values are in this study's space, and everything else except the seed equals this study's base.
 
     Raises:
-        InputError: there is no such study, it was on other images, or it holds no such trial.
+        InputError: the study does not exist, used other images, or has no such trial.
     """
     name = study.search.warm_start
     if name is None:
@@ -29,8 +28,8 @@ def warm_trials(study: StudyConfig, storage: Path, data_fingerprint: str) -> tup
     record = read_record(find_study(storage, name).journal)
     if record.data_fingerprint != data_fingerprint:
         raise InputError(
-            f"search.warm_start: study {name!r} was on other images (fingerprint {record.data_fingerprint[:12]}, here "
-            f"{data_fingerprint[:12]}), so its results say nothing about this one; name a study on the same images"
+            f"search.warm_start: study {name!r} used other images (fingerprint {record.data_fingerprint[:12]}, here "
+            f"{data_fingerprint[:12]}), so its results do not apply here; name a study on the same images"
         )
     finished = [trial for trial in record.trials if trial.is_finished]
     compatible = tuple(compatible_trials(study, finished))
@@ -40,7 +39,7 @@ def warm_trials(study: StudyConfig, storage: Path, data_fingerprint: str) -> tup
 
 
 def compatible_trials(study: StudyConfig, trials: Iterable[TrialRecord]) -> Iterator[TrialRecord]:
-    """Those that this study could have trained itself, their `params` in terms of its space."""
+    """The trials that this study could have trained itself, with `params` for its space."""
     space = Space(study)
     for trial in trials:
         values = space.values_of(trial.config)
@@ -49,7 +48,7 @@ def compatible_trials(study: StudyConfig, trials: Iterable[TrialRecord]) -> Iter
 
 
 def _differences(study: StudyConfig, space: Space, trial: TrialRecord) -> dict[str, tuple[Any, Any]]:
-    """Fields in which the trial is not what this study would make of the same values: there and here."""
+    """Fields that differ from this study's configuration for the same values: (theirs, ours) by path."""
     try:
         here = compose(study, space.values_of(trial.config))
     except InfeasibleError as error:
@@ -63,7 +62,7 @@ def _differences(study: StudyConfig, space: Space, trial: TrialRecord) -> dict[s
 
 
 def _fields(config: TrialConfig) -> dict[str, Any]:
-    """Everything that a trial learns from, by path; its seed aside."""
+    """Every setting that affects training, by path, except the seed."""
     fields = {
         f"{section}.{field}": value for section, part in config.learned().items() for field, value in part.items()
     }
@@ -77,6 +76,6 @@ def _why_none(study: StudyConfig, name: str, finished: list[TrialRecord]) -> str
     shown = ", ".join(f"{path} was {there!r}, here {here!r}" for path, (there, here) in list(differences.items())[:4])
     return (
         f"no trial of study {name!r} could be one of this study: "
-        + (shown or "their values lie outside of this space")
-        + "; change this study to match, or leave warm_start out"
+        + (shown or "their values are outside this space")
+        + "; change this study to match, or remove warm_start"
     )

@@ -1,4 +1,4 @@
-"""Follows the journal into MLflow. MLflow may be slow, down or new: the journal waits, the study does not."""
+"""Copies the journal to MLflow as it grows. If MLflow is slow, down or empty, the study does not wait for it."""
 
 import logging
 import threading
@@ -18,10 +18,10 @@ logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
 _LOCK_SECONDS = 30.0
-"""For another thread or process that writes the same study, as `tune-cli sync` beside a driver."""
+"""Wait for another thread or process that writes the same study, such as `tune-cli sync` during a run."""
 _LONGEST_WAIT_SECONDS = 30.0
 _PATIENCE_SECONDS = 30.0
-"""MLflow may fail this long before the user is told: a restarted server is no news."""
+"""MLflow may fail this long before the user is told, so that a server restart causes no warning."""
 _LONGEST_PROBLEM = 2000
 """Characters."""
 
@@ -31,23 +31,23 @@ class Health:
     """How far MLflow is behind the journal."""
 
     events_waiting: int
-    """In the journal and not yet in MLflow."""
+    """Events in the journal that are not yet in MLflow."""
     failing_since: float | None
-    """Time of the first failure in a row, seconds since 1970; None while all is well."""
+    """Time of the first of the current failures, seconds since 1970; None while MLflow works."""
     problem: str
-    """What the last failure said; empty while all is well."""
+    """Message of the last failure; empty while MLflow works."""
     left_out: tuple[str, ...] = ()
-    """What MLflow refused for good, for example because a person deleted the run."""
+    """What MLflow refused permanently, for example because the run was deleted."""
 
 
 class Mirror:
-    """Brings MLflow up to one study's journal. At most one at a time for a study, whatever the process."""
+    """Brings MLflow up to date with one study's journal. A lock allows one writer per study across processes."""
 
     def __init__(self, folder: StudyFolder, tracking_uri: str, warn: Callable[[str], None] | None = None) -> None:
-        """Nothing is contacted yet. `warn` tells the user when MLflow has failed for a while, and when it is back."""
+        """Contacts nothing yet. `warn` tells the user when MLflow has failed for a while, and when it is back."""
         self.folder = folder
         self.tracking_uri = tracking_uri
-        # A FileLock keeps out other objects and processes, but lets in every thread that uses the same object.
+        # A FileLock excludes other objects and processes, but not other threads that use the same object.
         self._turn = threading.Lock()
         self._lock = FileLock(folder.tracking.with_suffix(".lock"), thread_local=False)
         self._stop = threading.Event()
@@ -61,12 +61,12 @@ class Mirror:
         self._left_out: list[str] = []
 
     def start(self) -> None:
-        """Follow the journal in a thread of its own until `close`."""
+        """Follow the journal in a separate thread until `close`."""
         self._thread = threading.Thread(target=self._follow, name="mlflow-mirror", daemon=True)
         self._thread.start()
 
     def close(self, timeout_s: float) -> bool:
-        """Make one last attempt and stop; True if MLflow holds all of the journal. Waits no longer than told."""
+        """Make one last attempt and stop; True if MLflow has the whole journal. Waits at most `timeout_s`."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
@@ -77,24 +77,24 @@ class Mirror:
         return health.events_waiting == 0 and not health.problem
 
     def bring_up_to_date(self) -> None:
-        """Write all that is in the journal to MLflow, now. May be called while the mirror runs.
+        """Write the whole journal to MLflow now. May be called while the mirror runs.
 
         Raises:
-            TrackingError: MLflow did not take it all; what is missing waits in the journal.
+            TrackingError: MLflow did not accept all of it; the rest stays in the journal.
         """
         if not self._turn.acquire(timeout=_LOCK_SECONDS):
-            raise TrackingError("this study is being written to MLflow at this moment, and that takes long")
+            raise TrackingError("another thread is still writing this study to MLflow")
         try:
             with self._lock.acquire(timeout=_LOCK_SECONDS):
                 self._catch_up()
                 write_problem(self.folder, None)
         except Timeout as error:
-            raise TrackingError("another process is writing this study to MLflow at this moment") from error
+            raise TrackingError("another process is writing this study to MLflow right now") from error
         finally:
             self._turn.release()
 
     def health(self) -> Health:
-        """How things stand; reads two small files."""
+        """The current state; reads two small files."""
         state = read_state(self.folder)
         if state is not None and state.tracking_uri != masked(self.tracking_uri):
             state = None
@@ -105,12 +105,12 @@ class Mirror:
         if not self.folder.journal.exists() or self.folder.journal.stat().st_size == 0:
             return
         session, self._session = self._session, None
-        # Connect anew after a failure (nobody knows what MLflow carried out) and after another process has written.
+        # Reconnect after a failure (MLflow may have executed the request) and after another process has written.
         if session is None or not session.is_current():
             session = Session.connect(self.folder, Store(self.tracking_uri), self.tracking_uri)
         left_out = session.catch_up()
         for refused in left_out:
-            logger.warning("MLflow refused for good: %s", refused)
+            logger.warning("MLflow refused permanently: %s", refused)
         self._left_out += left_out
         self._session = session
 
@@ -119,19 +119,19 @@ class Mirror:
         while not stopping:
             stopping = self._stop.wait(wait)
             if stopping and self._failed_ever:
-                self._session = None  # a late answer to a failed request may have left a run twice: look once more
+                self._session = None  # a request that timed out may have created a duplicate run: look once more
             wait = _POLL_SECONDS if self._attempt() else min(max(2 * wait, 1.0), _LONGEST_WAIT_SECONDS)
 
     def _attempt(self) -> bool:
-        """Try to catch up; False, with the problem noted for `health`, if that failed."""
+        """Try to catch up; on failure, note the problem for `health` and return False."""
         try:
             self.bring_up_to_date()
-        except Exception as error:  # whatever it is, it must neither end the study nor go unnoticed: see `health`
+        except Exception as error:  # no error may end the study or go unnoticed: see `health`
             self._failed_ever = True
             if isinstance(error, TuneError):
                 self._failed(str(error))
             else:
-                logger.warning("unforeseen error of the mirror", exc_info=error)
+                logger.warning("unexpected error in the mirror", exc_info=error)
                 self._failed(f"{type(error).__name__}: {error}")
             return False
         self._succeeded()
@@ -141,17 +141,17 @@ class Mirror:
         now, uri = time.time(), masked(self.tracking_uri)
         since = self._failing_since = self._failing_since or now
         self._problem = problem
-        logger.warning("MLflow at %s takes nothing, for %.0f s now: %s", uri, now - since, problem)
+        logger.warning("MLflow at %s does not accept data, for %.0f s now: %s", uri, now - since, problem)
         try:
             content = MirrorProblem(tracking_uri=uri, failing_since=since, problem=problem[:_LONGEST_PROBLEM])
             write_problem(self.folder, content)
-        except OSError as error:  # `status` will know less; the mirror tries on
+        except OSError as error:  # only `status` is affected; the mirror keeps trying
             logger.warning("%s cannot be written: %s", self.folder.mirror_problem, error)
         if now - since >= _PATIENCE_SECONDS and not self._is_told:
             self._is_told = True
             self._tell(
-                f"MLflow at {uri} has taken nothing for {now - since:.0f} s ({problem}); the study goes on, and "
-                "what is missing is written when MLflow works again"
+                f"MLflow at {uri} has not accepted data for {now - since:.0f} s ({problem}); the study continues, "
+                "and the missing data is written when MLflow works again"
             )
 
     def _succeeded(self) -> None:

@@ -1,4 +1,4 @@
-"""The one file that imports MLflow: connecting, runs, batches, documents, models."""
+"""The only file that imports MLflow: connecting, runs, batches, documents, models."""
 
 import logging
 import os
@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-# Set before the import, which reads the first; they hold for this process and what it starts.
+# Set before the import, which reads the first. They apply to this process and its children.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-# MLflow's own retry repeats a `create run` that timed out, which may have been carried out: a duplicate. We retry
-# ourselves and look first.
+# MLflow's own retry repeats a `create run` that timed out but may have succeeded: a duplicate. We retry ourselves
+# and look first.
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 
 import mlflow
@@ -28,8 +28,8 @@ import mlflow.artifacts
 import mlflow.pytorch
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # remarks on MLflow's own type hints
-    import mlflow.pyfunc  # what save_model would import later, in the middle of a study
+    warnings.simplefilter("ignore")  # about MLflow's own type hints
+    import mlflow.pyfunc  # save_model would import it later, during the study
 import numpy as np
 from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
@@ -47,25 +47,25 @@ from tuning.tracking.translator import STUDY_TAG, TRIAL_TAG, Point, RunStatus
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.ERROR)
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs the traceback of what it also raises
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # logs tracebacks of errors that it also raises
 
 _MODEL_NEEDS = ("torch", "torchvision", "numpy", "pydantic")
-"""What a logged model's code imports; naming it spares MLflow five seconds of finding out."""
+"""Imports of a logged model's code; listing them saves MLflow five seconds of detection."""
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 
 
 class TrackingError(TuneError):
-    """MLflow did not take or give something."""
+    """A request to MLflow failed."""
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
-        """`refused`: MLflow answered that the request itself is at fault; trying again will not help."""
+        """`refused`: MLflow rejected the request itself, so a retry does not help."""
         super().__init__(message)
         self.refused = refused
 
 
 @dataclass(frozen=True)
 class FoundRun:
-    """A run that carries the study's tag."""
+    """A run with the study's tag."""
 
     run_id: str
     number: int | None
@@ -75,7 +75,7 @@ class FoundRun:
 
 @dataclass(frozen=True)
 class RegisteredModel:
-    """A model's version by its alias or number."""
+    """A model version, by alias or number."""
 
     name: str
     alias: str | None = None
@@ -83,10 +83,10 @@ class RegisteredModel:
 
 
 class Store:
-    """One MLflow address. Every method raises `TrackingError` and nothing else of MLflow's."""
+    """Client for one MLflow address. MLflow's errors are raised as `TrackingError`."""
 
     def __init__(self, uri: str) -> None:
-        """Remember the address; nothing is contacted yet."""
+        """Store the address; contacts nothing yet."""
         self.uri = uri
 
     @contextmanager
@@ -97,11 +97,11 @@ class Store:
             raise
         except MlflowException as error:
             raise TrackingError(self._in_one_line(error), refused=error.error_code in _REFUSALS) from error
-        except Exception as error:  # MLflow lets errors of requests, SQLAlchemy and the file system through
+        except Exception as error:  # MLflow does not wrap errors of requests, SQLAlchemy and the file system
             raise TrackingError(self._in_one_line(error)) from error
 
     def _in_one_line(self, error: BaseException) -> str:
-        """What was at the bottom of it, without passwords: MLflow's messages repeat the address, or go on with SQL."""
+        """The root cause in one line, without passwords: MLflow's messages repeat the address and include SQL."""
         while (deeper := error.__cause__ or (None if error.__suppress_context__ else error.__context__)) is not None:
             error = deeper
         text = str(error).replace(self.uri, masked(self.uri))
@@ -123,7 +123,7 @@ class Store:
                 try:
                     return _answered("experiment id", client.create_experiment(name, artifact_location))
                 except MlflowException as error:
-                    # Another study may have created it in between.
+                    # Another study may have created it meanwhile.
                     found = client.get_experiment_by_name(name)
                     if found is None:
                         raise error
@@ -149,7 +149,7 @@ class Store:
                     return found
 
     def check_active(self, run_id: str) -> None:
-        """Raise unless the run is there and not deleted."""
+        """Raise `TrackingError` unless the run exists and is not deleted."""
         with self._client() as client:
             run = client.get_run(run_id)
         if run.info.lifecycle_stage != "active":
@@ -167,7 +167,7 @@ class Store:
             client.delete_run(run_id)
 
     def write(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
-        """Add all of it; what is there already stays as it is. MLflow's client cuts it into batches."""
+        """Add params, metrics and tags to a run. MLflow's client splits them into batches."""
         with self._client() as client:
             client.log_batch(
                 run_id,
@@ -177,7 +177,7 @@ class Store:
             )
 
     def set_status(self, run_id: str, status: RunStatus, ended: float | None) -> None:
-        """Set a run's status, and the time it ended if it did."""
+        """Set a run's status and, if it ended, its end time."""
         with self._client() as client:
             if ended is None:
                 client.update_run(run_id, status=status)
@@ -185,7 +185,7 @@ class Store:
                 client.set_terminated(run_id, status=status, end_time=_ms(ended))
 
     def write_document(self, run_id: str, path: str, text: str) -> None:
-        """Upload `text` as the artifact `path` of a run, in place of what was there."""
+        """Upload `text` as the artifact `path` of a run, replacing an existing one."""
         with self._client() as client:
             client.log_text(run_id, text, path)
 
@@ -197,7 +197,7 @@ class Store:
             return next((_answered("model id", model_id) for model_id in ready), None)
 
     def log_model(self, experiment_id: str, run_id: str, name: str, params: Mapping[str, str], files: Path) -> str:
-        """Upload the model that `save_model` wrote to `files` as an outcome of `run_id`; returns the model's id."""
+        """Upload the model that `save_model` wrote to `files` as an output of `run_id`; return the model's id."""
         with self._client() as client:
             model = client.create_logged_model(
                 experiment_id, name, run_id, params=dict(params), model_type="classifier"
@@ -213,12 +213,12 @@ class Store:
             return model_id
 
     def register(self, name: str, model_id: str, run_id: str, alias: str, tags: Mapping[str, str]) -> str:
-        """Register a logged model as the next version of `name`, unless it is one, and point `alias` at it."""
+        """Register a logged model as a new version of `name`, unless it is registered, and point `alias` at it."""
         with self._client() as client:
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(name)
             versions = client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}'")
-            # Not models:/ID, which MLflow would look up at this process's default address.
+            # Not models:/ID, which MLflow would resolve at this process's default address.
             source = client.get_logged_model(model_id).artifact_location
             known = next((found for found in versions if found.source == source), None)
             if known is None:
@@ -229,15 +229,15 @@ class Store:
     def download(self, model: RegisteredModel, path: str, destination: Path) -> Path:
         """Fetch the file `path` of a registered model into the folder `destination`/VERSION.
 
-        An alias moves on; whoever was given the file before keeps what it was. Whatever the server answers, nothing is
-        written outside that folder: the download goes elsewhere first, and one regular file is taken from there.
+        One folder per version, so an alias that moves does not change earlier downloads. Whatever the server answers,
+        nothing is written outside that folder: the download is temporary, and one regular file is copied from it.
         """
         with self._client() as client:
             number = model.version
             if model.alias is not None:
                 number = client.get_model_version_by_alias(model.name, model.alias).version
             target = destination / _answered("model version", number) / Path(path).name
-            # Not models:/NAME@ALIAS, which MLflow would look up at this process's default address.
+            # Not models:/NAME@ALIAS, which MLflow would resolve at this process's default address.
             source = client.get_model_version_download_uri(model.name, str(number))
             with tempfile.TemporaryDirectory() as temporary:
                 local = Path(
@@ -246,7 +246,7 @@ class Store:
                     )
                 )
                 if local.is_symlink() or not local.is_file():
-                    raise TrackingError(f"MLflow gave no file for {path} of {model.name}, version {number}")
+                    raise TrackingError(f"MLflow has no file {path} for version {number} of {model.name}")
                 for place in (destination.parent, destination, target.parent):
                     refuse_link(place)
                 make_folder(target.parent)
@@ -298,19 +298,19 @@ _ANSWERS = {
     "model version": re.compile(r"[0-9]{1,18}"),
     "trial number": re.compile(r"[0-9]{1,18}"),
 }
-"""What MLflow gives out. It becomes part of paths and addresses here, so nothing else is taken from a server."""
+"""Formats of MLflow's values. They become part of paths and URLs here, so anything else is rejected."""
 
 
 def _answered(what: str, value: object) -> str:
-    """The value, if it is of the kind that MLflow gives out.
+    """The value as text, if it has MLflow's format.
 
     Raises:
-        TrackingError: it is not.
+        TrackingError: it has another format.
     """
     text = str(value)
     if _ANSWERS[what].fullmatch(text) is None:
         raise TrackingError(
-            f"MLflow answered with the {what} {text[:80]!r}, which is none; is {what} from another server?"
+            f"MLflow answered with the {what} {text[:80]!r}, which is invalid; is this an MLflow server?"
         )
     return text
 

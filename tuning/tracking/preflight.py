@@ -1,4 +1,4 @@
-"""Is MLflow there? Asked once, before anything expensive starts. A SQLite database that is not there is made."""
+"""Checks that MLflow answers before anything expensive starts. Creates a missing SQLite database."""
 
 import os
 import secrets
@@ -18,20 +18,19 @@ from tuning.tracking.mlflow_store import Store, TrackingError
 from tuning.tracking.state import masked
 
 _ANSWER_SECONDS = 10.0
-"""Within this a server has to answer before a study starts."""
+"""Time limit for a server's answer before a study starts."""
 _CREATE_SECONDS = 60.0
-"""Within this a new SQLite database is ready; 1.4 s on two idle cores."""
+"""Time limit for a new SQLite database; creating one takes 1.4 s on two idle cores."""
 ARTIFACTS = "mlartifacts"
-"""Folder of models and documents, beside a database."""
+"""Folder for models and documents, next to a database."""
 _SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql", "databricks")
 
 
 def check_reachable(uri: str) -> None:
-    """Ask MLflow for something small. A SQLite database that can be read but not written to now will do: the journal
-    waits for it.
+    """Send MLflow a small request. A SQLite database that is locked at the moment is accepted: the mirror retries.
 
     Raises:
-        InputError: no answer, or none that MLflow would give; says the address and what to do.
+        InputError: no answer, or not MLflow's; with the address and a fix.
     """
     if uri.startswith("sqlite:"):
         problem = _problem_with_file(uri) or _within(_CREATE_SECONDS, lambda: _ping_file(uri))
@@ -41,7 +40,7 @@ def check_reachable(uri: str) -> None:
         problem = "it is neither a server nor a database"
     if problem is not None:
         raise InputError(
-            f"MLflow at {masked(uri) or 'an empty address'} cannot be used: {problem}. Start the server, or give "
+            f"MLflow at {masked(uri) or 'an empty address'} cannot be used: {problem}. Start the server, or set "
             "another address with --tracking-uri or MLFLOW_TRACKING_URI, for example http://127.0.0.1:5000 or "
             "sqlite:///mlflow.db"
         )
@@ -56,14 +55,14 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def ensure_database(uri: str) -> None:
-    """Create the SQLite database of `uri` unless it is there, all of it or nothing.
+    """Create the SQLite database of `uri` atomically, unless it exists.
 
-    MLflow builds its tables in 80 steps that a kill in between leaves half done, and then refuses the file for ever;
-    so they are built elsewhere and put in place in one step.
+    MLflow builds its tables in 80 steps. If killed in between, it leaves a half-built file that it refuses from then
+    on. So the database is built elsewhere and moved into place in one step.
 
     Raises:
         TrackingError: MLflow could not build it.
-        OSError: the folder takes no file.
+        OSError: the file cannot be created in its folder.
     """
     path = sqlite_file(uri)
     if path is None or path.exists():
@@ -72,7 +71,7 @@ def ensure_database(uri: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         built = Path(temporary) / "mlflow.db"
         Store(f"sqlite:///{built}").ping()
-        # A copy, for this process goes on holding the one that was built, and closing that would drop our own locks.
+        # A copy, because this process keeps the built file open, and closing it would drop our own locks.
         arriving = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
         try:
             with open(built, "rb") as content, open_new(arriving, file_mode(path.parent)) as file:
@@ -81,7 +80,7 @@ def ensure_database(uri: str) -> None:
                 os.link(arriving, path)
         finally:
             remove_file(arriving, path.parent, missing_ok=True)
-    make_folder(path.with_name(ARTIFACTS))  # private as the database is; MLflow would make it as the umask says
+    make_folder(path.with_name(ARTIFACTS))  # private like the database; MLflow would use the umask
 
 
 def _ping_file(uri: str) -> None:
@@ -103,7 +102,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _problem_with_file(uri: str) -> str | None:
-    """What is wrong with the file, in words, sooner than MLflow, which tries ten times over 100 s."""
+    """What is wrong with the file, or None. Faster than MLflow, which tries ten times over 100 s."""
     path = sqlite_file(uri)
     if path is None or not path.exists():
         return None
@@ -112,18 +111,18 @@ def _problem_with_file(uri: str) -> str | None:
     except sqlite3.OperationalError as error:
         return None if "locked" in str(error) else f"the file cannot be read ({error})"
     except sqlite3.DatabaseError as error:
-        return f"the file is no SQLite database ({error})"
+        return f"the file is not a SQLite database ({error})"
     return None
 
 
 def _read(path: Path) -> None:
-    """Not in read-only mode: the first to read after a kill in mid-transaction has to roll that back."""
+    """Read the schema. Not in read-only mode: the first reader after a kill mid-transaction must roll it back."""
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=1.0)) as connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
 
 def _within(seconds: float, action: Callable[[], None]) -> str | None:
-    """Run `action` in a thread of its own; None when it succeeded in time, else what went wrong."""
+    """Run `action` in a separate thread; None if it succeeded in time, else what went wrong."""
     problems: list[str] = []
 
     def run() -> None:

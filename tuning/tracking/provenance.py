@@ -1,4 +1,4 @@
-"""Which code and libraries a study ran with, as tags of its run."""
+"""Tags for a study's run that record its code and library versions."""
 
 import platform
 import shutil
@@ -10,7 +10,7 @@ _LIBRARIES = ("torch", "torchvision", "ray", "optuna", "mlflow", "numpy")
 
 
 def source_tags() -> dict[str, str]:
-    """Python and library versions, and the git commit where the program runs from a checkout."""
+    """Python and library versions, and the git commit if the program runs from a checkout."""
     tags = {
         "mlflow.source.name": "tune-cli",
         "mlflow.source.type": "LOCAL",
@@ -35,6 +35,6 @@ def _git_tags(checkout: Path) -> dict[str, str]:
 
 
 def _git(checkout: Path, *arguments: str) -> str | None:
-    """Output of a git command; None if it fails, as in a checkout that belongs to another user."""
+    """Output of a git command; None if it fails, for example in another user's checkout."""
     result = subprocess.run(["git", "-C", str(checkout), *arguments], capture_output=True, text=True, check=False)
     return result.stdout.strip() if result.returncode == 0 else None

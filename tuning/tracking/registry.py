@@ -1,4 +1,4 @@
-"""The champion's model: logged once, registered under the study's name, alias `champion`."""
+"""Logs the champion's model once and registers it under the study's name with the alias `champion`."""
 
 import copy
 import re
@@ -28,20 +28,20 @@ def log_champion(
 ) -> str:
     """Log trial `number`'s model under its run and register it as the study's name with the alias `champion`.
 
-    Doing it again, also after a crash halfway, finishes what is missing and adds nothing twice.
+    Idempotent: another call, also after a crash halfway, does only what is missing.
 
     Args:
-        mirror: of the study; may be running.
-        number: the trial.
-        params: what was drawn for it.
-        module: takes images N x C x H x W, float32 in [0, 1], and gives N x classes scores. Left as it is.
-        example: such images; the first becomes the model's input example.
+        mirror: the study's mirror; may be running.
+        number: the trial's number.
+        params: the trial's parameters.
+        module: takes images N x C x H x W, float32 in [0, 1], and returns N x classes scores. Not changed.
+        example: such images; the first is logged as the model's input example.
 
     Returns:
         `models:/NAME/VERSION`.
 
     Raises:
-        TrackingError: MLflow did not take it.
+        TrackingError: MLflow did not accept it.
     """
     folder, tracking_uri = mirror.folder, mirror.tracking_uri
     mirror.bring_up_to_date()
@@ -60,16 +60,16 @@ def resolve_model_uri(model_uri: str, tracking_uri: str, destination: Path) -> P
     """Fetch the weights of a model that this program registered, for example `models:/digits@champion`.
 
     Returns:
-        A file in `destination` with a plain state dict: `torch.load(path, weights_only=True)`.
+        A file in `destination` with a state dict: `torch.load(path, weights_only=True)`.
 
     Raises:
-        InputError: no such model, or one that another program logged; or MLflow did not answer.
+        InputError: the model does not exist or another program logged it, or MLflow did not answer.
     """
     try:
         return Store(tracking_uri).download(_parse(model_uri), f"extra_files/{_WEIGHTS}", destination)
     except TrackingError as error:
         raise InputError(
-            f"{model_uri} gives no weights from MLflow at {masked(tracking_uri)} ({error}); give a model that a study "
+            f"MLflow at {masked(tracking_uri)} has no weights for {model_uri} ({error}); name a model that a study "
             "registered there, as models:/NAME@champion or models:/NAME/VERSION"
         ) from error
 

@@ -1,4 +1,4 @@
-"""One connection of a study to MLflow: finds the study's runs, then writes the journal to them piece by piece."""
+"""One connection of a study to MLflow: finds the study's runs, then writes the journal to them in batches."""
 
 import hashlib
 from itertools import islice
@@ -17,7 +17,7 @@ _EVENTS_AT_ONCE = 1000
 
 
 class Session:
-    """Writing anything again changes nothing; the position is saved after each piece of the journal."""
+    """Writes are idempotent; the position in the journal is saved after each batch."""
 
     def __init__(
         self, folder: StudyFolder, store: Store, translator: Translator, position: Position, state: TrackingState
@@ -31,7 +31,7 @@ class Session:
 
     @classmethod
     def connect(cls, folder: StudyFolder, store: Store, uri: str) -> Self:
-        """Find the study's runs by their tags, create its own run if there is none, and go to the saved position.
+        """Find the study's runs by their tags, create the parent run if needed, and seek to the saved position.
 
         Raises:
             TrackingError: MLflow did not answer, or refused.
@@ -60,14 +60,14 @@ class Session:
         return cls(folder, store, translator, position, state)
 
     def is_current(self) -> bool:
-        """Whether nobody else has moved the saved position since."""
+        """Whether the saved state is still the one that this session wrote."""
         return read_state(self._folder) == self._state
 
     def catch_up(self) -> list[str]:
-        """Write the journal from the saved position to its end; returns what MLflow refused for good, in words.
+        """Write the journal from the saved position to its end; return what MLflow refused permanently.
 
         Raises:
-            TrackingError: MLflow did not take everything. Connect anew before trying again.
+            TrackingError: MLflow did not accept everything. Reconnect before trying again.
         """
         left_out: list[str] = []
         while piece := list(islice(read_events(self._folder.journal, self._position), _EVENTS_AT_ONCE)):
@@ -119,7 +119,7 @@ class Session:
 
 
 def artifact_location(uri: str, folder: StudyFolder) -> str | None:
-    """Where a new experiment keeps its files: the server decides; for a database it is `mlartifacts` beside it."""
+    """Artifact folder of a new experiment: `mlartifacts` next to a database; None if the server decides."""
     if uri.startswith(("http://", "https://", "databricks")):
         return None
     database = sqlite_file(uri)
@@ -128,8 +128,8 @@ def artifact_location(uri: str, folder: StudyFolder) -> str | None:
 
 
 def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) -> dict[int, str]:
-    """Run by trial number, `PARENT` for the study's own. A request that failed and was carried out after all may
-    have left a second run: the known one stays, else the oldest."""
+    """Run id by trial number, `PARENT` for the study's own. A request that timed out may have created a duplicate
+    run: keep the known one, else the oldest."""
     runs: dict[int, str] = {}
     for run in sorted(found, key=lambda run: run.run_id not in known.values()):
         number = PARENT if run.number is None else run.number
@@ -143,7 +143,7 @@ def _one_run_each(found: list[FoundRun], known: dict[int, str], store: Store) ->
 def _translator_at(folder: StudyFolder, saved: TrackingState) -> tuple[Translator, Position]:
     """A translator that has read the journal up to the saved position, and that position.
 
-    Where the journal is not the one that MLflow has, for example because it was repaired, both are at the beginning:
+    If the journal is not the one that MLflow has, for example after a repair, both start at the beginning, so that
     everything is written again.
     """
     translator, position = Translator(), Position()

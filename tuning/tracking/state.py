@@ -1,4 +1,4 @@
-"""Where MLflow is and how far it has been brought up to the journal. Reads and writes files; imports no MLflow."""
+"""Where MLflow is and how much of the journal it has. Reads and writes files; does not import MLflow."""
 
 import os
 import re
@@ -21,26 +21,26 @@ _SECRET_IN_QUERY = re.compile(r"(?i)((?:password|passwd|token|secret)[^=&]*=)[^&
 
 
 _LARGEST_BYTES = 64 * 2**20
-"""Of `tracking.json`: room for half a million trials."""
+"""Maximum size of `tracking.json`: enough for half a million trials."""
 
 _LARGEST_PROBLEM = 64 * 2**10
-"""Bytes of `mirror.json`."""
+"""Maximum size of `mirror.json`."""
 
 RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-"""As MLflow makes them. A run's id becomes part of addresses and paths."""
+"""MLflow's format. A run id becomes part of URLs and paths."""
 
 
 class TrackingState(Config):
-    """Content of `STORAGE/NAME/tracking.json`. It can be lost: the runs are found again by their tags."""
+    """Content of `STORAGE/NAME/tracking.json`. If it is lost, the runs are found again by their tags."""
 
     tracking_uri: str
-    """Masked: a password is never written down."""
+    """Masked: passwords are never saved."""
     experiment_id: Annotated[str, Field(pattern=r"^[0-9]{1,32}$")]
     parent_run_id: RunId
     offset: int = Field(default=0, ge=0)
-    """Journal bytes that MLflow has in full."""
+    """Number of journal bytes that MLflow has."""
     chain: str = ""
-    """Checksum over them: whether the journal is still the one that MLflow has."""
+    """Checksum of those bytes, to detect that the journal has changed."""
     runs: dict[int, RunId] = Field(default_factory=dict)
     """Trial number to MLflow run."""
     documents: dict[str, str] = Field(default_factory=dict)
@@ -48,7 +48,7 @@ class TrackingState(Config):
 
 
 def read_state(folder: StudyFolder) -> TrackingState | None:
-    """Last saved state; None where there is none that can be read.
+    """Last saved state; None if there is none or it is invalid.
 
     Raises:
         InputError: the file is a link, not a regular file, or far too large.
@@ -65,18 +65,18 @@ def write_state(folder: StudyFolder, state: TrackingState) -> None:
 
 
 class MirrorProblem(Config):
-    """Content of `STORAGE/NAME/mirror.json`, for other processes: MLflow takes nothing."""
+    """Content of `STORAGE/NAME/mirror.json`, for other processes: why MLflow does not accept data."""
 
     tracking_uri: str
     """Masked."""
     failing_since: float = Field(ge=0, lt=2.0**33)
-    """First failure in a row; seconds since 1970."""
+    """Time of the first of the current failures, seconds since 1970."""
     problem: str
-    """What the last attempt met."""
+    """Error of the last attempt."""
 
 
 def read_problem(folder: StudyFolder) -> MirrorProblem | None:
-    """The problem that the last attempt to write to MLflow met; None where it succeeded, or the file is not readable.
+    """The error of the last attempt to write to MLflow; None if it succeeded or the file is invalid.
 
     Raises:
         InputError: the file is a link, not a regular file, or far too large.
@@ -88,10 +88,10 @@ def read_problem(folder: StudyFolder) -> MirrorProblem | None:
 
 
 def write_problem(folder: StudyFolder, problem: MirrorProblem | None) -> None:
-    """Replace what `read_problem` says; None once MLflow has taken everything.
+    """Save the problem for `read_problem`; None once MLflow has everything.
 
     Raises:
-        OSError: the folder takes no file.
+        OSError: the file cannot be written.
     """
     if problem is None:
         remove_file(folder.mirror_problem, folder.path, missing_ok=True)
@@ -101,7 +101,7 @@ def write_problem(folder: StudyFolder, problem: MirrorProblem | None) -> None:
 
 
 def events_waiting(folder: StudyFolder, state: TrackingState | None) -> int:
-    """Journal lines that MLflow has not taken, where `state` says how far it has been brought up."""
+    """Number of journal lines that MLflow does not have yet, according to `state`."""
     if not folder.journal.exists():
         return 0
     with open_to_read(folder.journal) as file:
@@ -117,10 +117,10 @@ def read_run_ids(folder: StudyFolder) -> dict[int, str]:
 
 def resolve_tracking_uri(option: str | None, storage: Path, folder: StudyFolder | None = None) -> str:
     """Address of MLflow: the option, else `$MLFLOW_TRACKING_URI`, else the one this study used before, else
-    `mlflow.db` beside `storage`.
+    `mlflow.db` next to `storage`.
 
     Raises:
-        InputError: the study used an address with a password, which is not written down and has to be given again.
+        InputError: the study used an address with a password, which is not saved and must be given again.
     """
     given = option or os.environ.get("MLFLOW_TRACKING_URI")
     if given:
@@ -129,8 +129,8 @@ def resolve_tracking_uri(option: str | None, storage: Path, folder: StudyFolder 
     if state is not None:
         if _HIDDEN in state.tracking_uri:
             raise InputError(
-                f"this study is recorded at {state.tracking_uri}, and its password is not written down; "
-                "give the address again, with --tracking-uri or in MLFLOW_TRACKING_URI"
+                f"this study is recorded at {state.tracking_uri}, and its password is not saved; "
+                "give the address again with --tracking-uri or MLFLOW_TRACKING_URI"
             )
         return state.tracking_uri
     return f"sqlite:///{storage.resolve().parent / 'mlflow.db'}"
@@ -143,7 +143,7 @@ def repeating(folder: StudyFolder, tracking_uri: str | None, address: str | None
 
 
 def masked(uri: str) -> str:
-    """`uri` without its password, fit for messages and files."""
+    """`uri` with its password masked, for messages and files."""
     parts = urlsplit(uri)
     user, at, host = parts.netloc.rpartition("@")
     if at and ":" in user:

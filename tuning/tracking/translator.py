@@ -1,4 +1,4 @@
-"""From journal events to what each MLflow run should hold. Pure: the same events always give the same updates."""
+"""Translates journal events to MLflow run updates. Pure: the same events always give the same updates."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ from tuning.storage.resolved_config import opened_config
 
 RunStatus = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 PARENT = -1
-"""Stands for the study's own run where trials stand by their number."""
+"""Key of the study's own run in dicts by trial number."""
 
 STUDY_TAG, TRIAL_TAG = "tune.study_id", "tune.trial"
 _PARENT_RUN_TAG = "mlflow.parentRunId"
@@ -51,15 +51,15 @@ class Point(NamedTuple):
     value: float
     step: int
     time: float
-    """Seconds since 1970: the event's, never the moment of writing, so that writing twice writes the same."""
+    """Seconds since 1970: the event's time, not the time of writing, so that writes are idempotent."""
 
 
 @dataclass
 class RunUpdate:
-    """What to add to one run; later settings replace earlier ones of the same key."""
+    """What to add to one run; later values replace earlier ones of the same key."""
 
     name: str = ""
-    """Of a run that begins here; empty for one that exists."""
+    """Name of a new run; empty if the run exists."""
     started: float = 0.0
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[Point] = field(default_factory=list)
@@ -70,35 +70,35 @@ class RunUpdate:
 
 @dataclass
 class _OpenTrial:
-    """What must be remembered of a trial until it finishes."""
+    """State of a trial until it finishes."""
 
     epochs: list[dict[str, float]] = field(default_factory=list)
-    """As `tuning.storage.record` folds them: a repeated epoch takes the place of the first and of all after it."""
+    """As in `tuning.storage.record`: a repeated epoch replaces the earlier one and all epochs after it."""
     written: dict[tuple[int, str], float] = field(default_factory=dict)
-    """Epoch and metric to the last value that was passed on."""
+    """Last value written, by (epoch, metric)."""
 
 
 class Translator:
-    """Reads a journal from its first event on, in pieces of any length."""
+    """Reads a journal from its first event, in batches of any size."""
 
     def __init__(self) -> None:
-        """Begin before the first event."""
+        """Start before the first event."""
         self.name = ""
         self.study_id = ""
         self.documents: dict[str, str] = {}
-        """Artifacts of the study's run as they should be now: path to text."""
+        """Current artifacts of the study's run: path to text."""
         self._updates: dict[int, RunUpdate] = {}
         self._params: dict[str, str] = {}
         self._study: StudyConfig | None = None
         self._open: dict[int, _OpenTrial] = {}
         self._best: float | None = None
         self._data: Any = None
-        """What the latest trials see: only trials on the same images can be compared."""
+        """Data section of the latest trial: only trials on the same images are comparable."""
         self._finished = 0
         self._tests = 0
 
     def translate(self, events: Iterable[Event]) -> dict[int, RunUpdate]:
-        """Updates by trial number, and by `PARENT` for the study, that these next events ask for."""
+        """Updates for the next events, by trial number or `PARENT` for the study."""
         self._updates = {}
         for event in events:
             self._read(event)
@@ -145,7 +145,7 @@ class Translator:
             self._study_begins(event, params)
             update.name, update.started, update.params = self.name, event.time, params
         update.status = "RUNNING"
-        # MLflow's parameters cannot change; what a later driver changed (more trials, more time) becomes a tag.
+        # MLflow's parameters cannot change; later changes (more trials, more time) become tags.
         changed = {key: value for key, value in params.items() if self._params.get(key) != value}
         update.tags |= {f"changed.{key}": value for key, value in changed.items()}
         update.tags |= {
@@ -160,7 +160,7 @@ class Translator:
         self._study = opened_config(event)
         self._params = params
         self.name = self._study.name
-        # Equal for every reader of this journal, different for another study of the same name.
+        # The same for every reader of this journal, different for another study of the same name.
         self.study_id = hashlib.sha256(event.model_dump_json().encode()).hexdigest()[:16]
 
     def _trial_proposed(self, event: TrialProposed) -> None:
@@ -179,7 +179,7 @@ class Translator:
         }
         if self._study is not None and self._study.search.stages:
             update.tags["stage"] = str(event.stage)
-        if event.config.get("data") != self._data:  # a stage on other images, where another accuracy can be reached
+        if event.config.get("data") != self._data:  # a stage on other images: accuracies are not comparable
             self._data, self._best = event.config.get("data"), None
         self._open[event.number] = _OpenTrial()
 
@@ -189,7 +189,7 @@ class Translator:
         update = self._update(event.number)
         update.tags |= _worker_tags(event)
         for key, value in event.metrics.items():
-            # A trial that went on from a checkpoint repeats epochs; equal numbers are written once.
+            # A trial resumed from a checkpoint repeats epochs; equal values are written once.
             if trial.written.get((event.epoch, key)) != value:
                 trial.written[event.epoch, key] = value
                 update.metrics.append(Point(key, value, event.epoch, event.time))
@@ -248,7 +248,7 @@ class Translator:
 
 
 def _worker_tags(event: EpochEnded | TrialFinished) -> dict[str, str]:
-    """Where the trial ran, in the events that say so."""
+    """Tags for where the trial ran, from events that have it."""
     return (
         {"node": event.host} | {f"version.{name}": text for name, text in event.versions.items()} if event.host else {}
     )
@@ -260,7 +260,7 @@ def child_tags(parent_run_id: str) -> dict[str, str]:
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as `section.field` to text, as MLflow's parameters need them."""
+    """Nested settings as `section.field` to text, the form of MLflow's parameters."""
     flat: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:

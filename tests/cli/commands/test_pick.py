@@ -61,7 +61,7 @@ def test_a_person_reads_what_was_picked_and_what_was_not_available(capsys: pytes
         "time for one image on one thread of this machine's CPU, median:",
         "  trial 5  12 ms",
         "  trial 3  8.1 ms",
-        "better, but not available because the weights were not kept (search.keep_checkpoints): trial 7, 4",
+        "better, but unavailable because the weights were not kept (search.keep_checkpoints): trial 7, 4",
         "model: models:/small/2",
     ]
 

@@ -41,7 +41,7 @@ def test_calibration_estimates_the_time_and_leaves_nothing_here(tmp_path: Path, 
     assert "mlflow" not in finished.modules
     out = run_cli("plan", "study.yaml", "--calibrate", "--set", "confirm.top=1", env=cache).out
     assert "\ntime: about " in out
-    assert "of them about " in out
+    assert "including about " in out
     assert "trials at once: " in out
 
 
@@ -52,7 +52,7 @@ def test_the_table_says_what_is_searched_what_it_costs_and_what_cannot_be(tmp_pa
     assert "model.blocks   1 to 5" in out
     assert "configurations: 10\n" in out
     assert "cannot be built: 40.0 % of 10 configurations" in out
-    assert "epochs: 9 a trial, decided at " in out
+    assert "epochs: 9 per trial, decided at " in out
     assert "disk for checkpoints: at most " in out
 
 

@@ -61,7 +61,7 @@ def test_explain_says_what_each_parameter_had_to_do_with_it(tmp_path, events, ru
     finished = run_cli("results", "digits-cnn", "--explain")
     assert finished.code == 0
     assert finished.err == ""
-    assert "what set the best of 12 trials apart" in finished.out
+    assert "parameter importance over 12 trials" in finished.out
     row = next(line for line in finished.out.splitlines() if line.startswith("optimizer.learning_rate  0."))
     assert "+1.00" in row
     found = json.loads(run_cli("results", "digits-cnn", "--explain", "--json").out)
@@ -129,7 +129,7 @@ def test_reasons_that_speak_to_the_terminal_are_shown(tmp_path, events, run_cli)
         assert finished.code == 0
         assert not set(finished.out + finished.err) & {"\x1b", "\x07", "\u202e"}
     assert "\\x1b[2Jcleared" in run_cli("results", "digits-cnn").out
-    assert "splits.json is not understood: no interval" in run_cli("results", "digits-cnn").out
+    assert "splits.json is invalid: no interval" in run_cli("results", "digits-cnn").out
 
 
 @pytest.mark.parametrize("content", ["", "[", "[]", "null", "{}", '{"splits": 1}', "[" * 100_000])
@@ -138,4 +138,4 @@ def test_a_manifest_that_is_not_understood(study, run_cli, content: str) -> None
     finished = run_cli("results", "digits-cnn")
     assert finished.code == 0
     assert "champion: trial 2" in finished.out
-    assert "splits.json is not understood" in finished.out
+    assert "splits.json is invalid" in finished.out

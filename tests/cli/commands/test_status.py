@@ -98,7 +98,7 @@ def test_no_process_is_stopped_that_does_not_hold_the_lock(study: StudyFolder, r
     assert (named.code, damaged.code, status.code) == (2, 2, 0)
     assert f"names process {other.pid}, which does not have that file open" in named.err
     assert "the file is damaged" in damaged.err
-    assert "its lock file is not understood" in status.out
+    assert "its lock file is damaged" in status.out
 
 
 def test_there_is_nothing_to_stop_in_a_finished_study(study, run_cli) -> None:
@@ -134,7 +134,7 @@ def test_status_says_what_mlflow_lacks_and_the_command_that_writes_it(study: Stu
     problem = {"tracking_uri": "sqlite:////tmp/a b.db", "failing_since": time.time() - 90, "problem": "away"}
     study.mirror_problem.write_text(json.dumps(problem))
     out = run_cli("status", "digits-cnn").out
-    assert "MLflow at sqlite:////tmp/a b.db has taken nothing since" in out
+    assert "MLflow at sqlite:////tmp/a b.db has not accepted data since" in out
     assert " ago: away" in out
     assert "are not in MLflow; `tune-cli sync digits-cnn --tracking-uri 'sqlite:////tmp/a b.db'` writes them" in out
 
@@ -145,7 +145,7 @@ def test_status_of_a_running_study_says_why_mlflow_takes_nothing(driver, run_cli
     problem = {"tracking_uri": "http://me:***@server", "failing_since": time.time() - 90, "problem": "away"}
     folder.mirror_problem.write_text(json.dumps(problem))
     out = run_cli("status", "digits-cnn").out
-    assert "MLflow at http://me:***@server has taken nothing since" in out
+    assert "MLflow at http://me:***@server has not accepted data since" in out
     assert "tune-cli sync" not in out  # the driver does it
 
 

@@ -23,5 +23,5 @@ def test_another_number_of_cpus_can_be_given(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("value", ["0", "two", "-1", "1.5"])
 def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("TUNE_CPUS", value)
-    with pytest.raises(InputError, match="TUNE_CPUS is .* whole number of CPUs, for example 4"):
+    with pytest.raises(InputError, match="TUNE_CPUS is .* whole number of CPUs above 0, for example 4"):
         available_cpus()

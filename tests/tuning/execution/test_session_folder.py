@@ -132,6 +132,6 @@ def test_no_folder_at_all(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None
         name = folder.parent.name
     longest = 107 - len(f"/{name}/r/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store")
     monkeypatch.setattr(module, "_parents", list)
-    message = re.escape(f"set RAY_TMPDIR to one of your own with a path of at most {longest} characters")
+    message = re.escape(f"set RAY_TMPDIR to your own folder with a path of at most {longest} characters")
     with pytest.raises(InputError, match=message), session_folder():
         pass

@@ -95,7 +95,7 @@ def test_the_time_budget_limits_the_search_alone() -> None:
     found = estimate(study, plan(study), [sample("default", 5.0)], concurrent=1)
     assert found.search.model_dump() == {"low": 10.0, "expected": 10.0, "high": 10.0}
     assert found.confirm.expected == 5.0 * 2 * 9
-    assert any("cannot be foreseen" in assumption for assumption in found.assumptions)
+    assert any("cannot be predicted" in assumption for assumption in found.assumptions)
 
 
 def test_nothing_to_go_by_is_refused() -> None:

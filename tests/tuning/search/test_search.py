@@ -212,7 +212,7 @@ def test_a_discrete_space_is_tried_to_the_last_configuration() -> None:
         proposed = driver.run()
         inside = [trial for trial in proposed if trial.source == "search"]
         assert len(inside) == 3 * 4 * (10 + 1)
-        assert driver.search.finish_reason == "no configuration is left that was not tried"
+        assert driver.search.finish_reason == "no untried configuration is left"
 
 
 def test_a_confirming_trial_is_known_but_not_learnt_from() -> None:

@@ -190,7 +190,9 @@ def test_each_stage_has_its_own_searcher_budget_and_chance() -> None:
 
 def test_grid_over_a_continuous_range_is_refused_by_the_stage() -> None:
     study = make_study({"parameters": ["optimizer.learning_rate"], "searcher": "grid", "trials": 4})
-    with pytest.raises(InputError, match=r"search.stages\[0\]: space.optimizer.learning_rate: a grid needs values"):
+    with pytest.raises(
+        InputError, match=r"search.stages\[0\]: space.optimizer.learning_rate: grid needs a finite set of values"
+    ):
         check_search(study)
 
 

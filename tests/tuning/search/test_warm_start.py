@@ -55,7 +55,7 @@ def test_the_searcher_knows_from_the_start_what_the_other_study_found(tmp_path: 
 
 def test_other_images_are_refused(tmp_path: Path) -> None:
     write(tmp_path, BEFORE, "g", trials=2)
-    with pytest.raises(InputError, match=r"was on other images \(fingerprint g, here f\)"):
+    with pytest.raises(InputError, match=r"used other images \(fingerprint g, here f\)"):
         warm_trials(make_study("now", {"model.dropout": DROPOUT}, warm_start="before"), tmp_path, "f")
 
 
@@ -73,7 +73,7 @@ def test_values_outside_of_the_space_are_left_out(tmp_path: Path) -> None:
     assert 0 < len(others) < 40
     assert all(0.1 <= trial.params["model.dropout"] <= 0.2 for trial in others)
     narrow = make_study("now", {"model.dropout": {"choices": [0.77]}}, warm_start="before")
-    with pytest.raises(InputError, match="their values lie outside of this space"):
+    with pytest.raises(InputError, match="their values are outside this space"):
         warm_trials(narrow, tmp_path, "f")
 
 

@@ -187,7 +187,7 @@ def test_no_trial_is_confirmed_whose_weights_are_gone(folder: StudyFolder) -> No
     changed = begun.model_copy(update={"confirm": begun.confirm.model_copy(update={"top": 2})})
     locations = StudyLocations(folder.storage, f"sqlite:///{folder.storage / 'mlflow.db'}")
     with pytest.raises(
-        InputError, match=r"confirm\.top: 2 .* weights of trial 1 were not kept .* 1 of them have theirs"
+        InputError, match=r"confirm\.top: 2 .* weights of trial 1 were not kept .* 1 of them still have weights"
     ):
         resume_study("s", locations, Silent(), changed=changed)
     assert read_record(folder.journal).config == begun

@@ -323,14 +323,14 @@ class TestTheThread:
         assert problem is not None
         assert problem.problem == "the server says no"
         assert len(said) == 1
-        assert "has taken nothing for" in said[0]
+        assert "has not accepted data for" in said[0]
         assert "the server says no" in said[0]
         broken.is_mended = True
         assert mirror._attempt()
         assert read_problem(study.folder) is None
         assert len(said) == 2
         assert "works again" in said[1]
-        assert sum("takes nothing" in record.getMessage() for record in caplog.records) == 3
+        assert sum("does not accept data" in record.getMessage() for record in caplog.records) == 3
         assert "works again" in caplog.records[-1].getMessage()
 
     def test_what_a_later_sync_writes_is_no_problem_any_more(self, study, uri):

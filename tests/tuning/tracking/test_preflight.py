@@ -50,7 +50,7 @@ def test_a_password_is_not_repeated():
 def test_a_file_that_is_no_database(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("not a database " * 100)
-    with pytest.raises(InputError, match="no SQLite database"):
+    with pytest.raises(InputError, match="not a SQLite database"):
         check_reachable(f"sqlite:///{path}")
     assert path.read_text().startswith("not a database")
 
