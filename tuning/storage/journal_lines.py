@@ -156,7 +156,12 @@ def read_lines(path: Path, start: Position) -> Iterator[Line]:
 
 
 def is_cut_short(tail: bytes, position: Position, path: Path) -> bool:
-    """Whether what follows the last newline is what a crash in writing a line leaves: its beginning."""
+    """Whether what follows the last newline is what a crash in writing a line leaves: its beginning.
+
+    A file without any newline holds no event, whatever is in it: such a study has not begun.
+    """
+    if position.lines == 0:
+        return True
     beginnings = [b'{"seq":%d,"sum":"' % position.lines]
     if position.format < FORMAT:
         beginnings.append(b'{"time":')  # version 0.1 wrote it

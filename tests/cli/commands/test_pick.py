@@ -58,7 +58,7 @@ def test_a_person_reads_what_was_picked_and_what_was_not_available(capsys: pytes
     assert capsys.readouterr().out.splitlines() == [
         "trial 3 is now the champion of study small: val_accuracy 95.00 %",
         "picked for at most 5,000 parameters and 10 ms: 4,000 parameters, 90,000 macs",
-        "time for one image on one thread of this machine's CPU, median:",
+        "median time per image on one CPU thread of this machine:",
         "  trial 5  12 ms",
         "  trial 3  8.1 ms",
         "better, but unavailable because the weights were not kept (search.keep_checkpoints): trial 7, 4",

@@ -114,7 +114,7 @@ def test_changes_are_accepted_in_a_study_that_goes_on(tmp_path: Path, study, run
     (tmp_path / "study.yaml").write_text(_GOOD)
     finished = run_cli("run", "study.yaml", "--name", "digits-cnn", "--accept-changes")
     assert finished.code == 2
-    assert "give --resume auto with it" in finished.err
+    assert "--accept-changes needs --resume auto" in finished.err
     finished = run_cli("run", "study.yaml", "--name", "digits-cnn", "--resume", "auto", "--accept-changes")
     assert finished.code == 2
     assert "training.max_epochs: was 4, is 1 (refused: " in finished.err
