@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.workplace import end_what_is_left
+
+# No test asserts a time: on a busy machine any example may take seconds.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 _LEADS_ELSEWHERE = ("MLFLOW_TRACKING_URI", "TUNE_DATA", "RAY_ADDRESS")
 
