@@ -269,3 +269,12 @@ def test_the_other_searchers_propose_and_rebuild(searcher: str) -> None:
     done = first.run(limit=7)
     again = done + Driver(study, events=first.events).run()
     assert [trial.params for trial in again] == uninterrupted
+
+
+def test_numbers_go_on_after_the_retrainings_which_the_search_does_not_see() -> None:
+    """`resume --trials +N` of a study whose best trials were confirmed: no number is proposed twice."""
+    study = make_study(trials=3)
+    search = Search(study, "f", lambda config: {}, next_number=7)
+    trial = search.ask().trial
+    assert trial is not None
+    assert trial.number == 7
