@@ -78,7 +78,7 @@ def collecting(handler: logging.Handler) -> Iterator[None]:
         for name in _OWN:
             stack.enter_context(_sent_to(logging.getLogger(name), handler, logging.INFO))
         for name in _LIBRARIES:
-            stack.enter_context(_sent_to(logging.getLogger(name), handler, logging.WARNING))
+            stack.enter_context(_passed_on(logging.getLogger(name), logging.WARNING))
         root.addHandler(handler)
         stack.callback(root.removeHandler, handler)
         yield
@@ -110,10 +110,26 @@ def _warnings_logged() -> Iterator[None]:
 
 @contextmanager
 def _sent_to(source: logging.Logger, handler: logging.Handler, level: int) -> Iterator[None]:
-    """Send records of `source` to this module's handlers alone: its own and the root's, if any, would print them."""
+    """Send this program's records to this module's handlers alone: the root's, if it has others, would print them."""
     before, propagates, level_before = source.handlers, source.propagate, source.level
     source.handlers = [*(one for one in before if isinstance(one, _Lines)), handler]
     source.propagate = False
+    source.setLevel(level)
+    try:
+        yield
+    finally:
+        source.handlers, source.propagate = before, propagates
+        source.setLevel(level_before)
+
+
+@contextmanager
+def _passed_on(source: logging.Logger, level: int) -> Iterator[None]:
+    """Let the root's handlers have the records of a library, and none of its own.
+
+    Not `_sent_to`: `ray.init` gives the handlers of Ray's logger its own format, or removes them.
+    """
+    before, propagates, level_before = source.handlers, source.propagate, source.level
+    source.handlers, source.propagate = [], True
     source.setLevel(level)
     try:
         yield
