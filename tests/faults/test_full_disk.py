@@ -15,12 +15,12 @@ SETTINGS = ("--set", "search.scheduler=none", "--set", "resources.max_concurrent
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MiB, mounted at `tmp_path/studies`."""
+    """A file system of 16 MiB, mounted at `tmp_path/studies`."""
     place = tmp_path / "studies"
     place.mkdir()
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small file system")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], capture_output=True)
     if mounted.returncode != 0:
         pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
     yield place

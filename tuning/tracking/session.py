@@ -60,7 +60,7 @@ class Session:
         return cls(folder, store, translator, position, state)
 
     def is_current(self) -> bool:
-        """Whether the saved state is still the one that this session wrote."""
+        """whether the saved state is still the one written here."""
         return read_state(self._folder) == self._state
 
     def catch_up(self) -> list[str]:
